@@ -1,0 +1,22 @@
+# Options of all code that runs on the host. Guest code (guest-kernel/) does not link this.
+add_library(ensemble_host_options INTERFACE)
+target_include_directories(ensemble_host_options INTERFACE
+  ${PROJECT_SOURCE_DIR}
+  ${PROJECT_SOURCE_DIR}/vmm/arch/${CMAKE_SYSTEM_PROCESSOR})
+# GCC's meaning of -Wconversion is the rule; clang's adds sign conversions, which would need casts.
+target_compile_options(ensemble_host_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>)
+
+if(ENSEMBLE_SANITIZE)
+  target_compile_options(ensemble_host_options INTERFACE
+    -fsanitize=${ENSEMBLE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(ensemble_host_options INTERFACE -fsanitize=${ENSEMBLE_SANITIZE})
+endif()
+if(ENSEMBLE_FUZZ)
+  target_compile_options(ensemble_host_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(ENSEMBLE_COVERAGE)
+  target_compile_options(ensemble_host_options INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(ensemble_host_options INTERFACE --coverage)
+endif()

@@ -1,0 +1,255 @@
+#include "vmm/guest_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+namespace ensemble::vmm {
+namespace {
+
+constexpr uint64_t kMebibyte = 1024 * 1024;
+constexpr uint64_t kGibibyte = 1024 * kMebibyte;
+constexpr uint64_t kMinimumSize = 16 * kMebibyte;
+constexpr uint64_t kMaximumSize = 32 * kGibibyte;
+constexpr uint64_t kSizeStep = 2 * kMebibyte;
+// docs/machine.md, "Physical memory".
+constexpr uint64_t kHoleStart = 3 * kGibibyte;
+constexpr uint64_t kHoleEnd = 4 * kGibibyte;
+
+uint64_t page_size() {
+  return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+Result<void> check_size(uint64_t size) {
+  if (size < kMinimumSize || size > kMaximumSize || size % kSizeStep != 0) {
+    return fail(
+        "a memory of {} bytes is not possible: it must be a multiple of 2 MiB, from 16 MiB to 32 "
+        "GiB",
+        size);
+  }
+  return {};
+}
+
+bool overlap(const MemorySlot& a, const MemorySlot& b) {
+  return a.guest_address < b.guest_address + b.size && b.guest_address < a.guest_address + a.size;
+}
+
+// Bytes of private copies in the mapping that starts at `address`.
+Result<uint64_t> copied_bytes(const std::byte* address, uint64_t size) {
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  if (!maps) {
+    return std::unexpected(Error::from_errno("cannot read /proc/self/smaps", errno));
+  }
+  uint64_t total = 0;
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long low = 0;
+    unsigned long high = 0;
+    unsigned long kib = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &low, &high) == 2) {
+      inside = low >= start && low < start + size;
+    } else if (inside && std::sscanf(line.c_str(), "Anonymous: %lu kB", &kib) == 1) {
+      total += kib * 1024;
+    }
+  }
+  return total;
+}
+
+}  // namespace
+
+Result<GuestMemory> GuestMemory::create(uint64_t size) {
+  if (auto checked = check_size(size); !checked) {
+    return std::unexpected(checked.error());
+  }
+  FileDescriptor file(::memfd_create("guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) {
+    return std::unexpected(Error::from_errno("cannot create a memfd for guest memory", errno));
+  }
+  if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot size guest memory to {} bytes", size), errno));
+  }
+  // A file that cannot shrink cannot fault the VMM.
+  if (::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) {
+    return std::unexpected(Error::from_errno("cannot seal guest memory", errno));
+  }
+  return map_ram(std::move(file), size, true);
+}
+
+Result<GuestMemory> GuestMemory::clone(int memory_file, uint64_t size) {
+  if (auto checked = check_size(size); !checked) {
+    return std::unexpected(checked.error());
+  }
+  struct stat status = {};
+  if (::fstat(memory_file, &status) != 0) {
+    return std::unexpected(Error::from_errno("cannot inspect the memory to clone", errno));
+  }
+  if (static_cast<uint64_t>(status.st_size) != size) {
+    return fail("the memory to clone holds {} bytes where {} were expected", status.st_size, size);
+  }
+  FileDescriptor file(::fcntl(memory_file, F_DUPFD_CLOEXEC, 0));
+  if (!file) {
+    return std::unexpected(Error::from_errno("cannot duplicate the memory to clone", errno));
+  }
+  return map_ram(std::move(file), size, false);
+}
+
+Result<GuestMemory> GuestMemory::map_ram(FileDescriptor memory_file, uint64_t size, bool shared) {
+  GuestMemory memory;
+  memory.memory_file_ = std::move(memory_file);
+  memory.size_ = size;
+  memory.shared_ = shared;
+  void* host =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+             (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE, memory.memory_file_.get(), 0);
+  if (host == MAP_FAILED) {
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot map {} bytes of guest memory", size), errno));
+  }
+  // Guest memory in a core dump or a child serves nobody.
+  ::madvise(host, size, MADV_DONTDUMP);
+  ::madvise(host, size, MADV_DONTFORK);
+
+  auto* bytes = static_cast<std::byte*>(host);
+  const uint64_t low = std::min(size, kHoleStart);
+  memory.slots_.push_back({.name = "memory below 3 GiB", .size = low, .host = bytes});
+  if (size > low) {
+    memory.slots_.push_back({.name = "memory above 4 GiB",
+                             .guest_address = kHoleEnd,
+                             .size = size - low,
+                             .host = bytes + low});
+  }
+  return memory;
+}
+
+GuestMemory::GuestMemory(GuestMemory&& other) noexcept
+    : memory_file_(std::move(other.memory_file_)),
+      size_(std::exchange(other.size_, 0)),
+      shared_(other.shared_),
+      slots_(std::exchange(other.slots_, {})) {}
+
+GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
+  std::swap(memory_file_, other.memory_file_);
+  std::swap(size_, other.size_);
+  std::swap(shared_, other.shared_);
+  std::swap(slots_, other.slots_);
+  return *this;
+}
+
+GuestMemory::~GuestMemory() {
+  for (const MemorySlot& slot : slots_) {
+    ::munmap(slot.host, slot.size);
+  }
+}
+
+Result<void> GuestMemory::map_file(std::string name, uint64_t guest_address, int fd,
+                                   uint64_t file_size) {
+  const uint64_t page = page_size();
+  if (file_size == 0) {
+    return fail("{} is empty and cannot be mapped", name);
+  }
+  if (guest_address % page != 0) {
+    return fail("{} cannot be mapped at {:#x}, which is no multiple of {}", name, guest_address,
+                page);
+  }
+  const uint64_t pages = file_size / page + (file_size % page != 0 ? 1 : 0);
+  if (pages > (UINT64_MAX - guest_address) / page) {
+    return fail("{} does not fit at {:#x}: it has {} bytes", name, guest_address, file_size);
+  }
+  MemorySlot slot{.name = std::move(name),
+                  .guest_address = guest_address,
+                  .size = pages * page,
+                  .read_only = true};
+  for (const MemorySlot& other : slots_) {
+    if (overlap(slot, other)) {
+      return fail("{} at {:#x} overlaps {}", slot.name, guest_address, other.name);
+    }
+  }
+  void* host = ::mmap(nullptr, slot.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (host == MAP_FAILED) {
+    return std::unexpected(Error::from_errno(fmt::format("cannot map {}", slot.name), errno));
+  }
+  ::madvise(host, slot.size, MADV_DONTDUMP);
+  slot.host = static_cast<std::byte*>(host);
+  slots_.push_back(std::move(slot));
+  return {};
+}
+
+Result<uint64_t> GuestMemory::touched_bytes() const {
+  if (!shared_) {
+    return copied_bytes(slots_.front().host, size_);
+  }
+  struct stat status = {};
+  if (::fstat(memory_file_.get(), &status) != 0) {
+    return std::unexpected(Error::from_errno("cannot inspect guest memory", errno));
+  }
+  return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+const MemorySlot* GuestMemory::find(uint64_t guest_address, uint64_t size) const {
+  for (const MemorySlot& slot : slots_) {
+    if (guest_address < slot.guest_address) {
+      continue;
+    }
+    const uint64_t offset = guest_address - slot.guest_address;
+    if (offset < slot.size && size <= slot.size - offset) {
+      return &slot;
+    }
+  }
+  return nullptr;
+}
+
+Result<std::span<const std::byte>> GuestMemory::readable_span(uint64_t guest_address,
+                                                              uint64_t size) const {
+  const MemorySlot* slot = find(guest_address, size);
+  if (slot == nullptr) {
+    return fail("{} bytes at guest address {:#x} are not in one piece of memory", size,
+                guest_address);
+  }
+  return std::span<const std::byte>(slot->host + (guest_address - slot->guest_address), size);
+}
+
+Result<std::span<std::byte>> GuestMemory::writable_span(uint64_t guest_address,
+                                                        uint64_t size) const {
+  const MemorySlot* slot = find(guest_address, size);
+  if (slot == nullptr) {
+    return fail("{} bytes at guest address {:#x} are not in one piece of memory", size,
+                guest_address);
+  }
+  if (slot->read_only) {
+    return fail("guest address {:#x} lies in {}, which is read-only", guest_address, slot->name);
+  }
+  return std::span<std::byte>(slot->host + (guest_address - slot->guest_address), size);
+}
+
+Result<void> GuestMemory::read(uint64_t guest_address, std::span<std::byte> data) const {
+  auto source = readable_span(guest_address, data.size());
+  if (!source) {
+    return std::unexpected(source.error());
+  }
+  if (!data.empty()) {
+    std::memcpy(data.data(), source->data(), data.size());
+  }
+  return {};
+}
+
+Result<void> GuestMemory::write(uint64_t guest_address, std::span<const std::byte> data) const {
+  auto target = writable_span(guest_address, data.size());
+  if (!target) {
+    return std::unexpected(target.error());
+  }
+  if (!data.empty()) {
+    std::memcpy(target->data(), data.data(), data.size());
+  }
+  return {};
+}
+
+}  // namespace ensemble::vmm

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "device-model/profile.h"
+#include "vmm/guest_memory.h"
+
+namespace ensemble::device {
+
+// A range of RAM.
+struct MemoryRange {
+  std::uint64_t address = 0;
+  std::uint64_t size = 0;
+};
+
+// A virtio-mmio device of the machine.
+struct VirtioNode {
+  std::string name;             // Generic: "console", "block", "entropy".
+  std::uint32_t device_id = 0;  // Of the virtio specification, section 5.
+  std::uint64_t address = 0;    // Guest-physical, of its registers.
+  std::uint32_t gsi = 0;        // Edge-triggered.
+};
+
+// One machine as its guest shall see it, independent of how it is told: the device tree (and any
+// other encoding) is made from this. What every machine has (serial port, machine control, I/O
+// APIC) is not listed; see machine_layout.h.
+struct MachineDescription {
+  Profile product;
+  std::vector<std::uint32_t> apic_ids;  // Of the vCPUs, the boot CPU first.
+  std::uint64_t tsc_frequency = 0;      // Hz.
+  std::vector<MemoryRange> memory;
+  std::vector<std::string> arguments;  // The command to run; empty: the kernel's default.
+  std::uint64_t start_time = 0;        // Nanoseconds since 1970, UTC.
+  std::vector<VirtioNode> virtio;
+};
+
+// The RAM of `memory` that a guest may use: without mapped files, and without the PC's hole below
+// 1 MiB.
+std::vector<MemoryRange> usable_memory(const vmm::GuestMemory& memory);
+
+}  // namespace ensemble::device

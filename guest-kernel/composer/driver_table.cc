@@ -1,0 +1,50 @@
+#include "guest-kernel/composer/driver_table.h"
+
+#include "guest-kernel/lib/device_protocol.h"
+
+namespace composer {
+namespace {
+
+constexpr DriverKind kDrivers[] = {
+    {"virtio,device3", "drivers/virtio-console", "console", guest::Role::kConsole, 4 * 4096,
+     guest::kConsoleSharedSize},
+    {"virtio,device2", "drivers/virtio-block", "block", guest::Role::kBlock, 4 * 4096,
+     guest::kBlockSharedSize},
+    {"virtio,device4", "drivers/virtio-entropy", "entropy", guest::Role::kEntropy, 2 * 4096, 0},
+    {"ns16550a", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
+     guest::kConsoleSharedSize},
+};
+
+// Virtio 1.2, section 5: device IDs that a machine of ours or of QEMU's may have.
+constexpr std::string_view kVirtioDevices[] = {
+    "",
+    "virtio,device1",
+    "virtio,device2",
+    "virtio,device3",
+    "virtio,device4",
+    "virtio,device5",
+    "virtio,device6",
+    "virtio,device7",
+    "virtio,device8",
+    "virtio,device9",
+};
+
+}  // namespace
+
+const DriverKind* driver_for(std::string_view compatible) {
+  for (const DriverKind& kind : kDrivers) {
+    if (kind.compatible == compatible) {
+      return &kind;
+    }
+  }
+  return nullptr;
+}
+
+std::string_view virtio_compatible(std::uint32_t device_id) {
+  if (device_id == 0) {
+    return {};  // a placeholder: no device
+  }
+  return device_id < std::size(kVirtioDevices) ? kVirtioDevices[device_id] : "virtio,mmio";
+}
+
+}  // namespace composer

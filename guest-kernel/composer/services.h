@@ -1,0 +1,93 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "guest-kernel/composer/driver_table.h"
+#include "guest-kernel/composer/loader.h"
+#include "guest-kernel/composer/system.h"
+#include "guest-kernel/lib/fixed_vector.h"
+
+namespace composer {
+
+// A driver, running or not, for one device.
+struct Service {
+  const Device* device = nullptr;
+  const DriverKind* kind = nullptr;
+  guest::DeviceRecord* record = nullptr;
+  std::optional<Program> program;
+  Instance instance;
+  std::uint64_t shared_offset = 0;  // in the instance's block
+  std::size_t domain = 0;
+  std::size_t index = 0;
+  std::size_t place = 0;   // among the drivers of its domain
+  bool wanted = false;     // started, or to be started again with its domain
+  bool connected = false;  // port and interrupt exist
+
+  guest::Slot port() const { return slots_at(index); }
+  guest::Slot interrupt_signal() const { return slots_at(index) + 1; }
+  guest::Slot interrupt() const { return slots_at(index) + 2; }
+  guest::Slot ports() const { return slots_at(index) + 3; }
+
+ private:
+  static guest::Slot slots_at(std::size_t index);
+};
+
+// A protection domain and the drivers in it.
+struct ServiceDomain {
+  std::array<char, 24> name{};
+  std::size_t services = 0;
+  std::uint32_t restarts = 0;
+  bool running = false;
+  bool known_fault_port = false;
+};
+
+// Matches devices to drivers, puts drivers into domains, starts them, and starts again what died.
+class Services {
+ public:
+  // Plans all drivers, fills in the device table, and starts the console's: what a command needs in
+  // any case. A driver that cannot be started is recorded in the table; nothing else suffers.
+  // `system` outlives this.
+  void start(System& system);
+
+  // Starts all other drivers. Once is enough.
+  void start_rest();
+
+  // The service that the Linux server's console is, or nullptr.
+  const Service* console() const { return console_; }
+  const guest::FixedVector<Service, kMaximumDevices>& all() const { return services_; }
+  // Where its client's share of memory is, in region kComposerMemory and mapped here.
+  std::uint64_t shared_memory_offset(const Service& service) const {
+    return service.instance.block.offset + service.shared_offset;
+  }
+  std::byte* shared_memory(const Service& service) const {
+    return service.instance.block.bytes.data() + service.shared_offset;
+  }
+
+  // A thread of domain `domain` took a fault: ends the domain and starts it again, a few times.
+  void restart(std::size_t domain, std::string_view reason);
+  // Copies into the device table what the drivers say of themselves.
+  void refresh();
+
+ private:
+  void identify(Device& device);
+  bool is_wanted(const Device& device, const DriverKind& kind) const;
+  void plan(const Device& device, const DriverKind& kind, guest::DeviceRecord& record);
+  std::size_t domain_for(const DriverKind& kind);
+  void start_domain(std::size_t domain, bool again);
+  void start_in_domain(Service& service, bool again);
+  guest::Status start_service(Service& service, bool again);
+  static void record_failure(const Service& service, guest::Status status);
+  guest::Status connect(Service& service);
+  void describe(const Service& service, guest::Slot first_slot);
+  guest::Status grant(const Service& service, guest::Slot domain, guest::Slot first_slot);
+
+  System* system_ = nullptr;
+  guest::FixedVector<Service, kMaximumDevices> services_;
+  guest::FixedVector<ServiceDomain, kMaximumDevices> domains_;
+  Service* console_ = nullptr;
+};
+
+}  // namespace composer

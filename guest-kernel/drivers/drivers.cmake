@@ -1,0 +1,17 @@
+add_library(guest_virtio STATIC
+  ${CMAKE_CURRENT_LIST_DIR}/driver.cc
+  ${CMAKE_CURRENT_LIST_DIR}/virtio_queue.cc
+  ${CMAKE_CURRENT_LIST_DIR}/virtio_transport.cc)
+target_link_libraries(guest_virtio PUBLIC guest_lib)
+
+guest_program(virtio-console SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_console.cc
+  LIBRARIES guest_virtio)
+guest_program(virtio-block SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_block.cc
+  LIBRARIES guest_virtio)
+guest_program(virtio-entropy SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_entropy.cc
+  LIBRARIES guest_virtio)
+guest_program(serial-16550 SOURCES ${CMAKE_CURRENT_LIST_DIR}/serial_16550.cc
+  LIBRARIES guest_virtio)
+foreach(name virtio-console virtio-block virtio-entropy serial-16550)
+  guest_boot_file(drivers/${name} ${name})
+endforeach()

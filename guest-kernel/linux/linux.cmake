@@ -1,0 +1,38 @@
+# The Linux personality: the shim, which is mapped into every Linux process, and the server.
+set(GUEST_LINUX ${CMAKE_CURRENT_LIST_DIR})
+
+add_executable(linux-shim
+  ${GUEST_LINUX}/shim/entry.S
+  ${GUEST_LINUX}/shim/shim.cc
+  ${GUEST_SOURCE}/lib/memory.cc
+  ${GUEST_SOURCE}/lib/system_call.cc
+  ${GUEST_SOURCE}/lib/system_call.S)
+target_link_libraries(linux-shim PRIVATE guest_user_options)
+target_compile_options(linux-shim PRIVATE -fno-pie)
+target_link_options(linux-shim PRIVATE -static -no-pie -Wl,-T,${GUEST_LINUX}/shim/shim.ld
+  -Wl,-e,shim_handler)
+set_target_properties(linux-shim PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${GUEST_OUTPUT} SUFFIX .elf LINK_DEPENDS ${GUEST_LINUX}/shim/shim.ld)
+set(GUEST_SHIM_IMAGE ${GUEST_OUTPUT}/linux-shim.bin)
+add_custom_command(OUTPUT ${GUEST_SHIM_IMAGE}
+  COMMAND ${CMAKE_OBJCOPY} -O binary -j .image $<TARGET_FILE:linux-shim> ${GUEST_SHIM_IMAGE}
+  DEPENDS linux-shim VERBATIM)
+
+# Names of the system calls, from the kernel's own list.
+set(GUEST_CALL_NAMES ${GUEST_OUTPUT}/include/system_call_names.inc)
+file(MAKE_DIRECTORY ${GUEST_OUTPUT}/include)
+add_custom_command(OUTPUT ${GUEST_CALL_NAMES}
+  COMMAND ${CMAKE_COMMAND} -DOUTPUT=${GUEST_CALL_NAMES} -P ${GUEST_LINUX}/call_names.cmake
+  DEPENDS ${GUEST_LINUX}/call_names.cmake VERBATIM)
+
+file(GLOB server_sources CONFIGURE_DEPENDS
+  ${GUEST_LINUX}/server/*.cc ${GUEST_LINUX}/server/files/*.cc ${GUEST_LINUX}/server/calls/*.cc)
+set_source_files_properties(${GUEST_LINUX}/server/shim_image.S PROPERTIES
+  COMPILE_DEFINITIONS SHIM_IMAGE="${GUEST_SHIM_IMAGE}"
+  OBJECT_DEPENDS ${GUEST_SHIM_IMAGE})
+guest_program(linux-server STACK_SIZE 65536
+  SOURCES ${server_sources} ${GUEST_LINUX}/server/shim_image.S ${GUEST_CALL_NAMES})
+target_include_directories(linux-server PRIVATE ${GUEST_OUTPUT}/include)
+# new returns null where memory runs out, and its callers look.
+target_compile_options(linux-server PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fcheck-new>)
+guest_boot_file(linux/server linux-server)

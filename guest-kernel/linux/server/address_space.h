@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/result.h"
+#include "guest-kernel/linux/server/segment_map.h"
+
+namespace linux_server {
+
+enum class Access : std::uint8_t { kRead, kWrite, kExecute };
+
+// What became of a page fault.
+enum class FaultOutcome : std::uint8_t { kResolved, kBadAddress, kNoMemory };
+
+// The addresses of one process: which are in use, what is behind them, and the domain whose page
+// tables follow. The server reads and writes a process's memory through its own view of the pages
+// that it gave, never through the process's pointers.
+class AddressSpace {
+ public:
+  // Maps into `domain`, which outlives it. `root`: the region of the root archive.
+  AddressSpace(guest::Slot domain, guest::Slot root, std::span<const std::byte> archive);
+  AddressSpace(const AddressSpace&) = delete;
+  AddressSpace& operator=(const AddressSpace&) = delete;
+  // Gives the memory back. The domain has ended or its mappings are gone.
+  ~AddressSpace();
+
+  const SegmentMap& segments() const { return segments_; }
+
+  // Adds a segment to a free range and maps what backs it. ENOMEM.
+  Result<void> add(const Segment& segment);
+  // As add(), with fresh memory behind all of it (at most 2 MiB at a time is contiguous).
+  Result<void> add_memory(Segment segment);
+  // Adds `contents` of a file in the root archive at the page-aligned `start`: pages whose bytes
+  // are page-aligned in the archive are mapped in place if `segment` is not writable; the others
+  // are copied. Bytes past the contents are zero.
+  Result<void> add_contents(const Segment& segment, std::span<const std::byte> contents);
+
+  // Adds the process block (shim::kBlock), which is the 2 MiB at `offset` of the memory pool, and
+  // the rest of the stack below it. Takes the memory over.
+  Result<void> add_process_block(std::uint64_t offset);
+
+  // A free range of `size` bytes; 0: none. `hint`: where it is wanted, 0: anywhere.
+  std::uint64_t find_range(std::uint64_t size, std::uint64_t hint) const;
+  Result<void> remove(std::uint64_t start, std::uint64_t size);
+  Result<void> protect(std::uint64_t start, std::uint64_t size, std::uint8_t protection);
+  // Moves the segments of [from, from + size) to the free range at `to`.
+  Result<void> move(std::uint64_t from, std::uint64_t size, std::uint64_t to);
+  // Gives back the memory of anonymous segments in the range: they read as zero again.
+  Result<void> discard(std::uint64_t start, std::uint64_t size);
+
+  FaultOutcome handle_fault(std::uint64_t address, Access access);
+
+  // The server's view of the bytes from `address` on, `size` at most, as many as are contiguous and
+  // may be accessed so. EFAULT; ENOMEM.
+  Result<std::span<std::byte>> window(std::uint64_t address, std::uint64_t size, Access access);
+  // EFAULT if not all of it can be accessed; what came before the hole is copied.
+  Result<void> read(std::uint64_t address, std::span<std::byte> to);
+  Result<void> write(std::uint64_t address, std::span<const std::byte> from);
+  template <typename T>
+  Result<T> read_value(std::uint64_t address) {
+    T value;
+    const auto result = read(address, std::as_writable_bytes(std::span(&value, 1)));
+    return result ? Result<T>(value) : std::unexpected(result.error());
+  }
+  template <typename T>
+  Result<void> write_value(std::uint64_t address, const T& value) {
+    return write(address, std::as_bytes(std::span(&value, 1)));
+  }
+  // The NUL-terminated string at `address`, without its NUL. ENAMETOOLONG: it does not fit.
+  Result<std::string_view> read_string(std::uint64_t address, std::span<char> buffer);
+
+  // The heap: brk(2). It starts at `start`, a multiple of 2 MiB, and gets its first memory.
+  Result<void> start_heap(std::uint64_t start);
+  std::uint64_t heap_start() const { return heap_start_; }
+  std::uint64_t heap_end() const { return heap_end_; }
+  // Up to here the end may move without the server: memory is mapped.
+  std::uint64_t heap_limit() const { return heap_limit_; }
+  // Where the shim has moved the end to; nonsense is ignored.
+  void adopt_heap_end(std::uint64_t end);
+  // Returns the break, moved if that was possible.
+  std::uint64_t move_heap_end(std::uint64_t end);
+
+  // Bytes that have memory or file contents behind them.
+  std::uint64_t resident() const;
+
+ private:
+  Result<void> map_segment(const Segment& segment);
+  Result<void> give_memory(std::uint64_t start, std::uint64_t end);
+  Result<void> make_private(std::uint64_t start, std::uint64_t end);
+  void release(const Segment& segment);
+  bool grow_heap(std::uint64_t end);
+  std::byte* view(const Segment& segment) const;
+
+  guest::Slot domain_;
+  guest::Slot root_;
+  std::span<const std::byte> archive_;
+  SegmentMap segments_;
+  std::uint64_t heap_start_ = 0;
+  std::uint64_t heap_end_ = 0;
+  std::uint64_t heap_limit_ = 0;
+  // The last fault, to tell a mapping that does not help from one that does.
+  std::uint64_t last_fault_ = 0;
+  unsigned repeated_faults_ = 0;
+};
+
+}  // namespace linux_server

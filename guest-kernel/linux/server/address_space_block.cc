@@ -1,0 +1,44 @@
+#include "guest-kernel/abi/layout.h"
+#include "guest-kernel/linux/server/address_space.h"
+#include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/shim/layout.h"
+
+// The stack and the shim's pages: one large page, mapped by one call.
+namespace linux_server {
+
+namespace {
+
+constexpr std::uint8_t kProtectReadWrite = 3;
+
+}  // namespace
+
+Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
+  Segment pages;
+  pages.start = shim::kStackTop;
+  pages.end = abi::kSharedStart;
+  pages.offset = offset + (shim::kStackTop - shim::kBlock);
+  pages.protection = kProtectReadWrite;
+  pages.backing = Backing::kMemory;
+  pages.use = SegmentUse::kShim;
+  Segment stack = pages;
+  stack.start = shim::kBlock;
+  stack.end = shim::kStackTop;
+  stack.offset = offset;
+  stack.use = SegmentUse::kStack;
+  Segment rest = stack;
+  rest.start = shim::kStackTop - shim::kStackSize;
+  rest.end = shim::kBlock;
+  rest.backing = Backing::kNone;
+  if (!segments_.insert(pages)) {
+    memory_pool().free(offset, abi::kLargePageSize);
+    return fail(ENOMEM);
+  }
+  if (!segments_.insert(stack) || !segments_.insert(rest)) {
+    return fail(ENOMEM);
+  }
+  const guest::Status status = guest::map(domain_, shim::kBlock, memory_pool().region(), offset,
+                                          abi::kLargePageSize, abi::kRightRead | abi::kRightWrite);
+  return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
+}
+
+}  // namespace linux_server

@@ -1,0 +1,70 @@
+#include "guest-kernel/linux/server/call_table.h"
+
+#include <asm/errno.h>
+
+#include <array>
+
+namespace linux_server {
+namespace {
+
+struct Name {
+  std::uint16_t number;
+  std::string_view name;
+};
+
+constexpr Name kNames[] = {
+#define CALL(number, name) {number, name},
+#include "system_call_names.inc"
+#undef CALL
+};
+
+std::array<CallHandler, kCallNumbers> handlers;
+std::array<std::uint32_t, kCallNumbers> counts;
+
+void add(std::span<const CallEntry> entries) {
+  for (const CallEntry& entry : entries) {
+    handlers[entry.number] = entry.handler;
+  }
+}
+
+}  // namespace
+
+void build_call_table() {
+  add(file_calls());
+  add(path_calls());
+  add(memory_calls());
+  add(process_calls());
+  add(signal_calls());
+  add(time_calls());
+  add(wait_calls());
+  add(system_calls());
+}
+
+std::int64_t make_call(Task& task) {
+  if (task.number >= kCallNumbers) {
+    return -ENOSYS;
+  }
+  if (!task.resumed) {
+    ++counts[task.number];
+  }
+  const CallHandler handler = handlers[task.number];
+  return handler == nullptr ? -ENOSYS : handler(task);
+}
+
+std::string_view call_name(std::size_t number) {
+  for (const Name& name : kNames) {
+    if (name.number == number) {
+      return name.name;
+    }
+  }
+  return {};
+}
+
+std::uint64_t call_count(std::size_t number) {
+  return counts[number];
+}
+bool call_is_implemented(std::size_t number) {
+  return handlers[number] != nullptr;
+}
+
+}  // namespace linux_server

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+
+#include "guest-kernel/linux/server/file.h"
+#include "guest-kernel/linux/shim/limits.h"
+
+namespace linux_server {
+
+// A process's descriptors. It is Counted so that processes can share one.
+class DescriptorTable : public Counted {
+ public:
+  static constexpr std::uint32_t kMaximum = shim::kMaximumFiles;
+
+  DescriptorTable() = default;
+  ~DescriptorTable() override { delete[] entries_; }
+
+  // The open file, or null.
+  Reference<File> find(std::uint64_t descriptor) const;
+  // Gives `file` the lowest free number from `lowest` on. EMFILE, ENOMEM.
+  std::int64_t add(Reference<File> file, bool close_on_exec, std::uint64_t lowest = 0);
+  // Gives it that number, closing what has it. EBADF, ENOMEM.
+  std::int64_t put(std::uint64_t descriptor, Reference<File> file, bool close_on_exec);
+  // False: it is not open.
+  bool close(std::uint64_t descriptor);
+  bool close_on_exec(std::uint64_t descriptor) const;
+  void set_close_on_exec(std::uint64_t descriptor, bool value);
+  std::uint32_t capacity() const { return capacity_; }
+
+ private:
+  struct Entry {
+    Reference<File> file;
+    bool close_on_exec = false;
+  };
+
+  bool grow(std::uint32_t capacity);
+
+  Entry* entries_ = nullptr;
+  std::uint32_t capacity_ = 0;
+};
+
+}  // namespace linux_server

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "guest-kernel/linux/server/node.h"
+#include "guest-kernel/linux/server/reference.h"
+#include "guest-kernel/linux/server/user_buffer.h"
+
+namespace linux_server {
+
+struct Task;
+
+// What a call returns when its caller has to wait: it is made again when something has changed.
+inline constexpr std::int64_t kBlocked = std::numeric_limits<std::int64_t>::min();
+
+// What poll(2) asks and answers.
+enum Readiness : std::uint32_t { kReadable = 0x1, kWritable = 0x4, kInvalid = 0x20 };
+
+// An open file: what a descriptor refers to. Methods return what the system call does: a count, a
+// negative errno or kBlocked.
+class File : public Counted {
+ public:
+  File(Node& node, std::uint32_t flags) : node_(node), flags_(flags) {}
+
+  Node& node() const { return node_; }
+  // As open(2)'s; fcntl changes some.
+  std::uint32_t flags() const { return flags_; }
+  void set_flags(std::uint32_t flags) { flags_ = flags; }
+  bool may_read() const;
+  bool may_write() const;
+
+  std::uint64_t position = 0;
+
+  // At `offset`; files that are not seekable ignore it.
+  virtual std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset);
+  virtual std::int64_t write(Task& task, const UserBuffer& buffer, std::uint64_t offset);
+  // Writes bytes of the server's own, for sendfile.
+  virtual std::int64_t write_bytes(Task& task, std::span<const std::byte> bytes);
+  virtual bool is_seekable() const { return true; }
+  // The size that SEEK_END counts from.
+  virtual std::uint64_t size() const;
+  // getdents64
+  virtual std::int64_t list(Task& task, const UserBuffer& buffer);
+  // ioctl
+  virtual std::int64_t control(Task& task, std::uint64_t request, std::uint64_t argument);
+  // Which of Readiness hold now.
+  virtual std::uint32_t readiness() const { return kReadable | kWritable; }
+  // True where mmap gives zeroed memory rather than the file's bytes (/dev/zero).
+  virtual bool maps_zeroes() const { return false; }
+
+ private:
+  Node& node_;
+  std::uint32_t flags_;
+};
+
+// An open directory.
+class DirectoryFile : public File {
+ public:
+  using File::File;
+  std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
+  std::int64_t list(Task& task, const UserBuffer& buffer) override;
+};
+
+// An open file whose bytes do not change: one of the root archive.
+class ContentsFile : public File {
+ public:
+  using File::File;
+  std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
+};
+
+}  // namespace linux_server

@@ -1,0 +1,136 @@
+#include "guest-kernel/linux/server/frame_allocator.h"
+
+#include <cstring>
+
+namespace linux_server {
+namespace {
+
+constexpr unsigned kNoRun = ~0u;
+
+bool test(const std::uint64_t* bits, unsigned index) {
+  return ((bits[index / 64] >> (index % 64)) & 1) != 0;
+}
+void set(std::uint64_t* bits, unsigned index) {
+  bits[index / 64] |= std::uint64_t{1} << (index % 64);
+}
+void clear(std::uint64_t* bits, unsigned index) {
+  bits[index / 64] &= ~(std::uint64_t{1} << (index % 64));
+}
+
+// First run of `count` clear bits among `size`.
+unsigned find_run(const std::uint64_t* bits, unsigned size, unsigned count) {
+  unsigned length = 0;
+  for (unsigned index = 0; index < size; ++index) {
+    if (index % 64 == 0 && bits[index / 64] == ~std::uint64_t{0}) {
+      length = 0;
+      index += 63;
+      continue;
+    }
+    length = test(bits, index) ? 0 : length + 1;
+    if (length == count) {
+      return index + 1 - count;
+    }
+  }
+  return kNoRun;
+}
+
+}  // namespace
+
+FrameAllocator::FrameAllocator(std::byte* memory, std::uint64_t size, std::uint64_t skew)
+    : memory_(memory),
+      blocks_(reinterpret_cast<Block*>(memory)),
+      base_(skew == 0 ? 0 : skew - kBlock),
+      size_(size & ~(kPage - 1)) {
+  block_count_ = (size_ - base_ + kBlock - 1) / kBlock;
+  notes_end_ = (block_count_ * sizeof(Block) + kPage - 1) & ~(kPage - 1);
+  total_pages_ = size_ > notes_end_ ? (size_ - notes_end_) / kPage : 0;
+  free_pages_ = total_pages_;
+}
+
+void FrameAllocator::open_fresh_block() {
+  const std::uint64_t block = fresh_block_++;
+  if (is_whole(block)) {
+    return;
+  }
+  for (unsigned page = 0; page < kPagesPerBlock; ++page) {
+    if (!exists(page_offset(block, page))) {
+      set(blocks_[block].used, page);
+    }
+  }
+}
+
+std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned count) {
+  Block& notes = blocks_[block];
+  for (unsigned page = first; page < first + count; ++page) {
+    if (test(notes.dirty, page)) {
+      std::memset(memory_ + page_offset(block, page), 0, kPage);
+    }
+    set(notes.used, page);
+    set(notes.dirty, page);
+  }
+  free_pages_ -= count;
+  return page_offset(block, first);
+}
+
+std::uint64_t FrameAllocator::allocate_block() {
+  while (fresh_block_ < block_count_) {
+    const std::uint64_t block = fresh_block_;
+    open_fresh_block();
+    if (is_whole(block)) {
+      return take(block, 0, kPagesPerBlock);
+    }
+  }
+  for (std::uint64_t block = 0; block < fresh_block_; ++block) {
+    if (find_run(blocks_[block].used, kPagesPerBlock, kPagesPerBlock) == 0) {
+      return take(block, 0, kPagesPerBlock);
+    }
+  }
+  return kNone;
+}
+
+std::uint64_t FrameAllocator::allocate(std::uint64_t size) {
+  const std::uint64_t pages = (size + kPage - 1) / kPage;
+  if (pages == 0 || pages > kPagesPerBlock || pages > free_pages_) {
+    return kNone;
+  }
+  if (pages == kPagesPerBlock) {
+    return allocate_block();
+  }
+  const auto count = static_cast<unsigned>(pages);
+  // The open block first, then fresh memory, then whatever was freed.
+  if (open_block_ < fresh_block_) {
+    const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
+    if (run != kNoRun) {
+      return take(open_block_, run, count);
+    }
+  }
+  while (fresh_block_ < block_count_) {
+    open_block_ = fresh_block_;
+    open_fresh_block();
+    const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
+    if (run != kNoRun) {
+      return take(open_block_, run, count);
+    }
+  }
+  for (std::uint64_t block = 0; block < fresh_block_; ++block) {
+    const unsigned run = find_run(blocks_[block].used, kPagesPerBlock, count);
+    if (run != kNoRun) {
+      open_block_ = block;
+      return take(block, run, count);
+    }
+  }
+  return kNone;
+}
+
+void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
+  for (std::uint64_t end = offset + size; offset < end; offset += kPage) {
+    const std::uint64_t block = (offset - base_) / kBlock;
+    const auto page = static_cast<unsigned>((offset - base_) % kBlock / kPage);
+    if (test(blocks_[block].used, page)) {
+      clear(blocks_[block].used, page);
+      ++free_pages_;
+    }
+  }
+}
+
+}  // namespace linux_server

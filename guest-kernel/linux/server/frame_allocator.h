@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace linux_server {
+
+// Hands out pages of the server's memory region, which it sees as offsets. Memory that was never
+// handed out is known to be zero and is not looked at until then: the allocator touches its notes
+// on a 2 MiB block (64 bytes) only when the block is first used.
+class FrameAllocator {
+ public:
+  static constexpr std::uint64_t kPage = 4096;
+  static constexpr std::uint64_t kBlock = 2 * 1024 * 1024;
+
+  // `memory`: where the region is mapped for the server; its first bytes become the allocator's
+  // notes. `size`: of the region. `skew`: distance from the region's start to its first physical
+  // address that is a multiple of 2 MiB.
+  FrameAllocator(std::byte* memory, std::uint64_t size, std::uint64_t skew);
+
+  // A contiguous run of pages that read as zero. `size`: a multiple of the page size, at most
+  // kBlock. A whole block is aligned so that it can be one large page. kNone: no memory.
+  std::uint64_t allocate(std::uint64_t size);
+  // Frees pages of runs that allocate() returned; a part of a run will do.
+  void free(std::uint64_t offset, std::uint64_t size);
+
+  std::uint64_t total() const { return total_pages_ * kPage; }
+  std::uint64_t available() const { return free_pages_ * kPage; }
+
+  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
+
+ private:
+  static constexpr unsigned kPagesPerBlock = kBlock / kPage;
+  static constexpr unsigned kWords = kPagesPerBlock / 64;
+
+  // Notes on one block, one bit a page.
+  struct Block {
+    std::uint64_t used[kWords];
+    std::uint64_t dirty[kWords];  // may hold old contents
+  };
+
+  // Block 0 may start before the region does: its missing pages are marked used.
+  std::uint64_t page_offset(std::uint64_t block, unsigned page) const {
+    return base_ + block * kBlock + page * kPage;
+  }
+  bool exists(std::uint64_t offset) const { return offset >= notes_end_ && offset < size_; }
+  bool is_whole(std::uint64_t block) const {
+    return exists(page_offset(block, 0)) && exists(page_offset(block, kPagesPerBlock - 1));
+  }
+  void open_fresh_block();
+  std::uint64_t take(std::uint64_t block, unsigned first, unsigned count);
+  std::uint64_t allocate_block();
+
+  std::byte* memory_;
+  Block* blocks_;
+  std::uint64_t base_;       // offset of block 0, modulo 2^64
+  std::uint64_t notes_end_;  // offset of the first page that may be handed out
+  std::uint64_t size_;
+  std::uint64_t block_count_;
+  std::uint64_t fresh_block_ = 0;  // blocks from here on were never used
+  std::uint64_t open_block_ = 0;   // where small runs are looked for first
+  std::uint64_t total_pages_;
+  std::uint64_t free_pages_;
+};
+
+}  // namespace linux_server

@@ -1,0 +1,241 @@
+#include <asm/unistd.h>
+#include <linux/auxvec.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "guest-kernel/lib/clock.h"
+#include "guest-kernel/linux/server/initial_stack.h"
+#include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/server/program.h"
+#include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/shim_image.h"
+#include "guest-kernel/linux/server/system_name.h"
+
+// Starting a Linux program: its image, stack, shim and first thread.
+namespace linux_server {
+namespace {
+
+// Where position-independent programs go: near the stack and the shim, so that few page tables
+// serve them all.
+constexpr std::uint64_t kImageBase = 0x3fff'd000'0000;
+constexpr std::uint64_t kSlots = 16;
+// Page tables, mostly: 512 KiB of them map 256 MiB in small pages.
+constexpr std::uint64_t kKernelPages = 160;
+constexpr std::string_view kEnvironment =
+    std::string_view("HOME=/root\0PATH=/bin:/usr/bin:/sbin:/usr/sbin\0TERM=linux\0PWD=/\0", 63);
+constexpr std::uint32_t kEnvironmentCount = 4;
+static_assert(kEnvironment.back() == '\0' && kEnvironment[kEnvironment.size() - 2] == '/');
+constexpr std::uint64_t kClockTicks = 100;
+
+std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
+  return value & ~(unit - 1);
+}
+std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return round_down(value + unit - 1, unit);
+}
+
+std::uint8_t protection_of(const guest::ElfSegment& segment) {
+  return static_cast<std::uint8_t>((segment.readable ? 1 : 0) | (segment.writable ? 2 : 0) |
+                                   (segment.executable ? 4 : 0));
+}
+
+// Adds one PT_LOAD: its file's bytes, zeroes up to the page's end and for the rest.
+Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegment& load,
+                         std::uint64_t base) {
+  const std::uint64_t lead = load.address % abi::kPageSize;
+  Segment segment;
+  segment.start = base + load.address - lead;
+  segment.end = round_up(base + load.address + load.memory_size, abi::kPageSize);
+  segment.protection = protection_of(load);
+  segment.use = SegmentUse::kFile;
+  segment.file = &node;
+  segment.file_offset = load.file_offset - lead;
+  auto contents = node.contents().subspan(segment.file_offset, load.file_size + lead);
+  if (!load.writable && load.memory_size == load.file_size) {
+    // The rest of the last page may show what follows in the file, as it does on Linux: no copy.
+    const std::uint64_t whole = round_up(contents.size(), abi::kPageSize);
+    contents = node.contents().subspan(
+        segment.file_offset,
+        std::min<std::uint64_t>(whole, node.contents().size() - segment.file_offset));
+  }
+  return space.add_contents(segment, contents);
+}
+
+Result<void> add_image(AddressSpace& space, Node& node, const guest::ElfImage& image,
+                       std::uint64_t base) {
+  for (const guest::ElfSegment& load : image.segments()) {
+    if (const auto added = add_segment(space, node, load, base); !added) {
+      // An address that is taken or not the program's to use is the file's fault.
+      return std::unexpected(added.error());
+    }
+  }
+  return {};
+}
+
+struct LoadedProgram {
+  std::uint64_t entry = 0;
+  std::uint64_t base = 0;
+  std::uint64_t interpreter_base = 0;
+};
+
+Result<LoadedProgram> load(AddressSpace& space, const Program& program) {
+  const guest::ElfImage& image = program.image;
+  LoadedProgram loaded;
+  loaded.base = image.position_independent() ? kImageBase : 0;
+  if (const auto added = add_image(space, *program.node, image, loaded.base); !added) {
+    return std::unexpected(added.error());
+  }
+  const auto heap = space.start_heap(round_up(loaded.base + image.end(), abi::kLargePageSize));
+  if (!heap) {
+    return std::unexpected(heap.error());
+  }
+  loaded.entry = loaded.base + image.entry();
+  if (image.interpreter().empty()) {
+    return loaded;
+  }
+  const auto interpreter = find_program(image.interpreter());
+  if (!interpreter) {
+    return std::unexpected(interpreter.error());
+  }
+  if (!interpreter->image.position_independent()) {
+    return fail(ENOEXEC);
+  }
+  loaded.interpreter_base = space.find_range(interpreter->image.end(), 0);
+  if (loaded.interpreter_base == 0) {
+    return fail(ENOMEM);
+  }
+  if (const auto added =
+          add_image(space, *interpreter->node, interpreter->image, loaded.interpreter_base);
+      !added) {
+    return std::unexpected(added.error());
+  }
+  loaded.entry = loaded.interpreter_base + interpreter->image.entry();
+  return loaded;
+}
+
+std::uint32_t hardware_capabilities() {
+  std::uint32_t a = 1;
+  std::uint32_t b = 0;
+  std::uint32_t c = 0;
+  std::uint32_t d = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return d;
+}
+
+Result<InitialStack> build_stack(Process& process, const Program& program,
+                                 const LoadedProgram& loaded, const Arguments& arguments,
+                                 std::span<std::byte> stack) {
+  const std::uint64_t headers = program.image.program_headers_address();
+  const AuxiliaryValue values[] = {
+      {AT_HWCAP, hardware_capabilities()},
+      {AT_PAGESZ, abi::kPageSize},
+      {AT_CLKTCK, kClockTicks},
+      {AT_PHDR, headers == 0 ? 0 : loaded.base + headers},
+      {AT_PHENT, 56},
+      {AT_PHNUM, program.image.program_header_count()},
+      {AT_BASE, loaded.interpreter_base},
+      {AT_FLAGS, 0},
+      {AT_ENTRY, loaded.base + program.image.entry()},
+      {AT_UID, 0},
+      {AT_EUID, 0},
+      {AT_GID, 0},
+      {AT_EGID, 0},
+      {AT_SECURE, 0},
+  };
+  std::array<std::byte, 16> random;
+  server().random().fill(random);
+  std::array<char, kMaximumPath> path;
+  const auto built =
+      build_initial_stack(stack, shim::kStackTop, arguments, {kEnvironment, kEnvironmentCount},
+                          program.node->path(path), random, values);
+  if (built) {
+    process.arguments_start = built->arguments_start;
+    process.arguments_end = built->arguments_end;
+    process.environment_start = built->environment_start;
+    process.environment_end = built->environment_end;
+    process.auxiliary_start = built->auxiliary_start;
+    process.auxiliary_end = built->auxiliary_end;
+    process.stack_start = built->pointer;
+  }
+  return built;
+}
+
+void fill_shim_pages(std::byte* block, Process& process, std::uint64_t entry, std::uint64_t stack) {
+  auto& page = *reinterpret_cast<shim::ProcessPage*>(block + (shim::kProcessPage - shim::kBlock));
+  page.handler = shim_code().handler;
+  page.process_id = process.id();
+  std::memcpy(page.system_name, &system_name(), sizeof(page.system_name));
+  page.has_rdrand = Random::has_rdrand() ? 1 : 0;
+  std::array<char, kMaximumPath> buffer;
+  const std::string_view path = process.executable->path(buffer);
+  if (path.size() <= sizeof(page.executable)) {
+    page.executable_size = static_cast<std::uint32_t>(path.size());
+    std::copy(path.begin(), path.end(), page.executable);
+  }
+  process.shim_page = &page;
+  process.publish_heap();
+  auto& thread = *reinterpret_cast<shim::ThreadPage*>(block + (shim::kThreadPage - shim::kBlock));
+  thread.stack_top = shim::kThreadPage + abi::kPageSize;
+  thread.user_entry = entry;
+  thread.start_stack = stack;
+  thread.thread_id = process.task().id;
+}
+
+Result<void> fill_process(Process& process, const Program& program, const Arguments& arguments) {
+  const std::uint64_t block = memory_pool().allocate(abi::kLargePageSize);
+  if (block == MemoryPool::kNone) {
+    return fail(ENOMEM);
+  }
+  AddressSpace& space = process.space();
+  if (const auto added = space.add_process_block(block); !added) {
+    return added;
+  }
+  if (const auto mapped = map_shim(space); !mapped) {
+    return mapped;
+  }
+  const auto loaded = load(space, program);
+  if (!loaded) {
+    return std::unexpected(loaded.error());
+  }
+  std::byte* const view = memory_pool().at(block);
+  const auto stack =
+      build_stack(process, program, *loaded, arguments, {view, shim::kStackTop - shim::kBlock});
+  if (!stack) {
+    return std::unexpected(stack.error());
+  }
+  fill_shim_pages(view, process, loaded->entry, stack->pointer);
+  return {};
+}
+
+}  // namespace
+
+Result<Process*> start_linux_program(const Program& program, const Arguments& arguments) {
+  const auto created = server().create_process(kSlots, shim::kServerPort, false, kKernelPages);
+  if (!created) {
+    return created;
+  }
+  Process& process = **created;
+  process.executable = program.node;
+  process.set_name(program.node->name());
+  if (const auto filled = fill_process(process, program, arguments); !filled) {
+    server().discard_process(process);
+    return std::unexpected(filled.error());
+  }
+  process.started_ns = guest::monotonic_ns();
+  const guest::ThreadStart start = {shim_code().start,
+                                    shim::kThreadPage + abi::kPageSize,
+                                    shim::kThreadPage,
+                                    guest::kApplicationPriority,
+                                    0,
+                                    false};
+  if (!server().start_thread(process, start)) {
+    server().discard_process(process);
+    return fail(ENOMEM);
+  }
+  return &process;
+}
+
+}  // namespace linux_server

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "guest-kernel/lib/start_info.h"
+#include "guest-kernel/linux/server/frame_allocator.h"
+
+namespace linux_server {
+
+// The server's memory region: hands out its pages, and maps for the server itself what it handed
+// out.
+class MemoryPool {
+ public:
+  // Takes over the region that `info` gives, mapping its first part. False, with a reason on the
+  // console's behalf in `status`, if the nucleus refuses.
+  static bool create(const guest::StartInfo& info, MemoryPool& pool);
+
+  // As FrameAllocator's.
+  std::uint64_t allocate(std::uint64_t size);
+  void free(std::uint64_t offset, std::uint64_t size);
+  std::uint64_t total() const { return allocator_->total(); }
+  std::uint64_t available() const { return allocator_->available(); }
+
+  // The server's view of pages that were handed out.
+  std::byte* at(std::uint64_t offset) const;
+  guest::Slot region() const { return region_; }
+
+  static constexpr std::uint64_t kNone = FrameAllocator::kNone;
+
+ private:
+  bool map_up_to(std::uint64_t end);
+
+  guest::Slot region_ = guest::kNoSlot;
+  std::uint64_t size_ = 0;
+  std::uint64_t mapped_ = 0;
+  std::uint64_t address_ = 0;
+  std::optional<FrameAllocator> allocator_;
+};
+
+// The one pool, which also backs operator new. create() comes before any allocation.
+MemoryPool& memory_pool();
+
+}  // namespace linux_server

@@ -1,0 +1,10 @@
+    .section .rodata.shim, "a"
+    .balign 16
+    .globl shim_image_start
+    .hidden shim_image_start
+shim_image_start:
+    .incbin SHIM_IMAGE
+    .globl shim_image_end
+    .hidden shim_image_end
+shim_image_end:
+    .section .note.GNU-stack, "", @progbits

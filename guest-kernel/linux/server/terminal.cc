@@ -1,0 +1,94 @@
+#include "guest-kernel/linux/server/terminal.h"
+
+#include <array>
+
+#include "guest-kernel/lib/system_call.h"
+
+namespace linux_server {
+namespace {
+
+// Rings of no size are always full and always empty.
+constinit guest::ConsoleShared nobody = {};
+
+guest::ConsoleShared& shared_words(const guest::Resource& console) {
+  return *reinterpret_cast<guest::ConsoleShared*>(console.address);
+}
+
+std::span<std::byte> shared_bytes(const guest::Resource& console, std::uint64_t offset,
+                                  std::uint64_t size) {
+  return {reinterpret_cast<std::byte*>(console.address + offset), size};
+}
+
+}  // namespace
+
+Terminal::Terminal()
+    : driver_(guest::kNoSlot), output_(nobody.output, {}), input_(nobody.input, {}) {}
+
+Terminal::Terminal(const guest::Resource& console)
+    : driver_(console.slot),
+      output_(shared_words(console).output,
+              shared_bytes(console, guest::kConsoleOutputOffset, guest::kConsoleOutputSize)),
+      input_(shared_words(console).input,
+             shared_bytes(console, guest::kConsoleInputOffset, guest::kConsoleInputSize)) {
+  // The console's other end is a terminal of the host, which adds carriage returns, or a file or
+  // pipe that wants none.
+  termios settings = discipline_.settings();
+  settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  discipline_.set_settings(settings, false);
+}
+
+TerminalSignal Terminal::take_input() {
+  TerminalSignal signal = TerminalSignal::kNone;
+  std::byte byte = {};
+  while (signal == TerminalSignal::kNone && input_.read({&byte, 1}) == 1) {
+    signal = discipline_.receive(static_cast<char>(byte), *this);
+  }
+  return signal;
+}
+
+std::size_t Terminal::write(std::span<const std::byte> bytes) {
+  if (driver_ == guest::kNoSlot) {
+    return bytes.size();
+  }
+  has_news_ = true;
+  std::array<char, 256> chunk;
+  std::size_t chunk_size = 0;
+  std::size_t room = output_.room();
+  std::size_t taken = 0;
+  for (const std::byte byte : bytes) {
+    std::array<char, 2> out;
+    const std::size_t count = discipline_.transform_output(static_cast<char>(byte), out);
+    if (count > room) {
+      break;
+    }
+    for (std::size_t index = 0; index < count; ++index) {
+      chunk[chunk_size++] = out[index];
+    }
+    room -= count;
+    ++taken;
+    if (chunk_size + 2 > chunk.size()) {
+      output_.write(std::as_bytes(std::span(chunk)).first(chunk_size));
+      chunk_size = 0;
+    }
+  }
+  output_.write(std::as_bytes(std::span(chunk)).first(chunk_size));
+  return taken;
+}
+
+bool Terminal::echo(char byte) {
+  has_news_ = true;
+  const auto bytes = std::as_bytes(std::span(&byte, 1));
+  return output_.write(bytes) == 1;
+}
+
+void Terminal::notify_driver() {
+  has_news_ = false;
+  // Both are asked: each clears its own flag.
+  const bool output = output_.consumer_waits();
+  const bool input = input_.producer_waits();
+  if ((output || input) && driver_ != guest::kNoSlot) {
+    guest::signal(driver_);
+  }
+}
+
+}  // namespace linux_server

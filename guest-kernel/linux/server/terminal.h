@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "guest-kernel/lib/byte_ring.h"
+#include "guest-kernel/lib/device_protocol.h"
+#include "guest-kernel/lib/start_info.h"
+#include "guest-kernel/linux/server/line_discipline.h"
+
+namespace linux_server {
+
+// The device's console: the rings that it shares with the driver, and the line discipline in
+// between. Never waits: callers block on is_readable() and writable().
+class Terminal : private EchoSink {
+ public:
+  // Nobody is there: output vanishes, input never comes.
+  Terminal();
+  // `console`: Role::kConsole.
+  explicit Terminal(const guest::Resource& console);
+
+  LineDiscipline& discipline() { return discipline_; }
+
+  // Takes what the driver has received. Returns the signal that the last of it stands for; input
+  // after it stays in the ring.
+  TerminalSignal take_input();
+  // Writes as much of `bytes` as there is room for, post-processed; returns how much of it.
+  std::size_t write(std::span<const std::byte> bytes);
+  std::size_t write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
+  bool is_writable() const { return output_.room() >= kSpareRoom; }
+  // Asks for a signal when there is something to read. False: there is something already.
+  bool wait_for_input() { return input_.wait_for_bytes(); }
+  // The same for room to write.
+  bool wait_for_room() { return output_.wait_for_room(kSpareRoom); }
+  // Output was written that the driver has not been told of.
+  bool has_news() const { return has_news_; }
+  // The driver had better start on it: half the room is gone.
+  bool is_half_full() const { return output_.room() < guest::kConsoleOutputSize / 2; }
+  // Tells the driver what it waits for. Once after a batch of work.
+  void notify_driver();
+
+ private:
+  // Room below which a writer waits: an echo still fits.
+  static constexpr std::size_t kSpareRoom = 256;
+
+  bool echo(char byte) override;
+
+  guest::Slot driver_;
+  bool has_news_ = false;
+  guest::ByteRingProducer output_;
+  guest::ByteRingConsumer input_;
+  LineDiscipline discipline_;
+};
+
+}  // namespace linux_server

@@ -1,0 +1,60 @@
+#pragma once
+
+// Structure offsets and constants for assembly code; offsets.cc checks them against the C++ types.
+
+#define THREAD_FRAME 16
+#define THREAD_RIP 152
+#define THREAD_RSP 176
+#define THREAD_FRAME_END 192
+#define THREAD_PROCESSOR 192
+#define THREAD_DOMAIN 200
+#define THREAD_PINNED 208
+#define THREAD_NEXT 216
+#define THREAD_PORT 224
+#define THREAD_REPLIER 232
+#define THREAD_TOKEN 240
+#define THREAD_STATE 248
+#define THREAD_BARE 252  // a word with suspend_requested
+#define THREAD_PRIORITY 254
+
+#define DOMAIN_PAGE_TABLE 16
+#define DOMAIN_SLOTS 24
+#define DOMAIN_SLOT_COUNT 32
+
+#define PORT_WAITERS 16
+#define PORT_SENDERS 24
+#define PORT_BITS 40
+
+#define PROCESSOR_CURRENT 0
+#define PROCESSOR_STACK_TOP 8
+#define PROCESSOR_SPACE 16
+#define PROCESSOR_USER_OWNER 24
+#define PROCESSOR_USER_RSP 32
+#define PROCESSOR_TSS_RSP0 44
+#define PROCESSOR_RESCHEDULE 144
+#define PROCESSOR_SYSTEM_CALLS 152
+#define PROCESSOR_READY_PRIORITIES 160
+#define PROCESSOR_BLOCK_SIZE 8192
+
+#define STATE_RUNNING 1
+#define STATE_WAITING 2
+#define STATE_AWAITING_REPLY 4
+
+#define SLOT_CALLABLE_PORT 0x103
+#define SLOT_CALLABLE_PORT_MASK 0x1ff
+#define SLOT_RECEIVABLE_PORT 0x203
+#define SLOT_RECEIVABLE_PORT_MASK 0x2ff
+
+#define USER_FLAGS 0x202
+#define USER_CODE_SELECTOR 0x23
+#define USER_DATA_SELECTOR 0x1b
+
+// abi::kSystemCallEntry + 2 and abi::kForeignEntry
+#define ENTRY_RETURN 0x400000000002
+#define ENTRY_RETURN_LOW 0x00000002
+#define ENTRY_RETURN_HIGH 0x4000
+#define FOREIGN_ENTRY 0x400000000080
+
+#define KERNEL_BASE 0xffffffff80000000
+#define SYSTEM_CALL_COUNT 29
+#define FIRST_STUB_VECTORS 0x50

@@ -1,0 +1,252 @@
+#include "control/assembled_machine.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "control/manifest_clock.h"
+#include "control/memory_figures.h"
+#include "device-model/virtio/block_device.h"
+#include "device-model/virtio/console_device.h"
+#include "device-model/virtio/entropy_device.h"
+#include "vmm/serial_16550.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace proto = ensemble::vmm::v1;
+
+std::vector<std::byte> to_bytes(const std::string& text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+vmm::BootModule to_boot_module(const proto::Module& module) {
+  vmm::BootModule result;
+  result.name = module.name();
+  switch (module.source_case()) {
+    case proto::Module::kCopiedFile:
+      result.path = module.copied_file();
+      break;
+    case proto::Module::kMappedFile:
+      result.placement = vmm::BootModule::Placement::kMapped;
+      result.path = module.mapped_file();
+      break;
+    case proto::Module::kContent:
+      result.contents = to_bytes(module.content());
+      break;
+    case proto::Module::SOURCE_NOT_SET:
+      break;
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AssembledMachine>> AssembledMachine::create(
+    const proto::Configuration& configuration, vmm::EventLoop& loop, ConsolePort& console) {
+  vmm::MachineOptions options{.memory_size = configuration.memory_bytes(),
+                              .vcpu_count = configuration.vcpus()};
+  if (!configuration.kvm_device().empty()) {
+    options.kvm_path = configuration.kvm_device();
+  }
+  auto machine = vmm::Machine::create(options, loop);
+  if (!machine) {
+    return std::unexpected(machine.error());
+  }
+  std::unique_ptr<AssembledMachine> assembled(new AssembledMachine(std::move(*machine), console));
+  for (const proto::Device& device : configuration.devices()) {
+    if (auto added = assembled->add_device(device); !added) {
+      return std::unexpected(added.error().with_context("device '" + device.name() + "'"));
+    }
+  }
+  if (auto loaded = assembled->load(configuration); !loaded) {
+    return std::unexpected(loaded.error());
+  }
+  return assembled;
+}
+
+AssembledMachine::AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console)
+    : machine_(std::move(machine)),
+      console_(std::make_unique<MachineConsole>(console)),
+      virtio_bus_(std::make_unique<device::VirtioBus>(*machine_)) {}
+
+AssembledMachine::~AssembledMachine() {
+  machine_->stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
+  machine_->wait();
+}
+
+Result<void> AssembledMachine::add_device(const proto::Device& device) {
+  vmm::EventLoop& loop = machine_->event_loop();
+  switch (device.kind_case()) {
+    case proto::Device::kSerial16550:
+      return add_serial(device);
+    case proto::Device::kMachineControl:
+      return add_machine_control(device);
+    case proto::Device::kVirtioConsole:
+      return add_virtio(device,
+                        std::make_unique<device::ConsoleDevice>(console_->make_virtio_backend()));
+    case proto::Device::kVirtioEntropy:
+      return add_virtio(device, std::make_unique<device::EntropyDevice>());
+    case proto::Device::kVirtioBlock: {
+      const proto::VirtioBlock& disk = device.virtio_block();
+      auto block = device::BlockDevice::create(
+          disk.path(), {.read_only = disk.read_only(), .serial = disk.serial()}, loop);
+      return block ? add_virtio(device, std::move(*block)) : std::unexpected(block.error());
+    }
+    case proto::Device::KIND_NOT_SET:
+      break;
+  }
+  return fail("this version of ensemble-vmm knows no such device");
+}
+
+Result<void> AssembledMachine::add_virtio(const proto::Device& device,
+                                          std::unique_ptr<device::VirtioDevice> virtio) {
+  if (auto attached = virtio_bus_->attach(std::move(virtio)); !attached) {
+    return std::unexpected(attached.error());
+  }
+  // The manifest, which the controller made, says the same or is wrong.
+  const device::VirtioNode& node = virtio_bus_->nodes().back();
+  if (node.address != device.address() || node.gsi != device.gsi()) {
+    return fail("it was announced at {:#x} with GSI {}, but is at {:#x} with GSI {}",
+                device.address(), device.gsi(), node.address, node.gsi);
+  }
+  return {};
+}
+
+Result<void> AssembledMachine::add_serial(const proto::Device& device) {
+  if (console_->has_serial()) {
+    return fail("a machine has one 16550");
+  }
+  auto line = machine_->make_interrupt_line(device.gsi());
+  if (!line) {
+    return std::unexpected(line.error());
+  }
+  return machine_->port_bus().insert(device.address(), vmm::Serial16550::kSize,
+                                     console_->add_serial(std::move(*line)));
+}
+
+Result<void> AssembledMachine::add_machine_control(const proto::Device& device) {
+  if (machine_control_) {
+    return fail("a machine has one machine control");
+  }
+  vmm::Machine& machine = *machine_;
+  machine_control_ = std::make_unique<vmm::MachineControl>(vmm::MachineControl::Handlers{
+      .power_off =
+          [&machine](std::uint8_t exit_code) {
+            machine.stop(
+                {.kind = vmm::StopReason::Kind::kPowerOff, .exit_code = exit_code, .detail = {}});
+          },
+      .reset =
+          [&machine] {
+            machine.stop({.kind = vmm::StopReason::Kind::kResetRequested, .detail = {}});
+          }});
+  return machine_->mmio_bus().insert(device.address(), vmm::MachineControl::kSize,
+                                     *machine_control_);
+}
+
+Result<void> AssembledMachine::load(const proto::Configuration& configuration) {
+  vmm::BootSource source;
+  source.kernel_path = configuration.kernel();
+  source.command_line = configuration.kernel_command_line();
+  for (const proto::Module& module : configuration.modules()) {
+    source.modules.push_back(to_boot_module(module));
+  }
+  if (!configuration.manifest().empty()) {
+    auto manifest = finished_manifest(configuration);
+    if (!manifest) {
+      return std::unexpected(manifest.error());
+    }
+    source.modules.push_back({.name = "manifest",
+                              .placement = vmm::BootModule::Placement::kCopied,
+                              .path = {},
+                              .contents = to_bytes(*manifest)});
+  }
+  return machine_->load(source);
+}
+
+Result<std::string> AssembledMachine::finished_manifest(
+    const proto::Configuration& configuration) const {
+  const auto khz = machine_->tsc_khz();
+  if (!khz) {
+    return std::unexpected(khz.error());
+  }
+  std::string manifest = configuration.manifest();
+  if (auto set = set_clock_frequency(manifest, std::uint64_t{*khz} * 1000); !set) {
+    return std::unexpected(set.error());
+  }
+  return manifest;
+}
+
+proto::Measurements AssembledMachine::measure(const proto::Configuration& configuration) const {
+  proto::Measurements measurements;
+  measure_milestones(*measurements.mutable_milestones(), configuration.started_at_ns());
+  if (configuration.measure_memory()) {
+    measure_memory(*measurements.mutable_memory());
+  }
+  for (unsigned vcpu = 0; vcpu < machine_->vcpu_count(); ++vcpu) {
+    const vmm::ExitCounts::Snapshot counts = machine_->exit_counts(vcpu);
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      const auto name = vmm::exit_reason_name(static_cast<vmm::ExitReason>(i));
+      (*measurements.mutable_exits())[std::string(name)] += counts[i];
+    }
+  }
+  return measurements;
+}
+
+void AssembledMachine::measure_milestones(proto::Milestones& milestones,
+                                          std::uint64_t process_started_at_ns) const {
+  using Milestone = vmm::MachineControl::Milestone;
+  const auto khz = machine_->tsc_khz();
+  const auto now = machine_->sample_clock();
+  if (!machine_control_ || !khz || *khz == 0 || !now) {
+    return;
+  }
+  const std::chrono::nanoseconds now_ns = now->host_time.time_since_epoch();
+  const auto started_ns = static_cast<std::int64_t>(process_started_at_ns);
+  const auto microseconds = [&](Milestone which) -> std::optional<std::uint64_t> {
+    const auto ticks = machine_control_->milestone(which);
+    // The guest may write anything; a time that lies ahead or before the start is none.
+    if (!ticks || *ticks > now->guest_tsc) {
+      return std::nullopt;
+    }
+    const double ago_ns = static_cast<double>(now->guest_tsc - *ticks) * 1e6 / *khz;
+    const double since_start_us = (static_cast<double>(now_ns.count() - started_ns) - ago_ns) / 1e3;
+    return since_start_us < 0 ? std::nullopt
+                              : std::optional(static_cast<std::uint64_t>(since_start_us));
+  };
+  if (const auto time = microseconds(Milestone::kKernelEntry)) {
+    milestones.set_kernel_entry_us(*time);
+  }
+  if (const auto time = microseconds(Milestone::kFirstUserInstruction)) {
+    milestones.set_first_user_us(*time);
+  }
+  if (const auto time = microseconds(Milestone::kCommandStarted)) {
+    milestones.set_command_started_us(*time);
+  }
+  if (const auto time = microseconds(Milestone::kCommandEnded)) {
+    milestones.set_command_ended_us(*time);
+  }
+}
+
+void AssembledMachine::measure_memory(proto::Memory& memory) const {
+  std::vector<AddressRange> guest;
+  for (const vmm::MemorySlot& slot : machine_->memory().slots()) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(slot.host);
+    guest.push_back({begin, begin + slot.size});
+  }
+  const auto resident = resident_kib_outside(guest);
+  const auto touched = machine_->memory().touched_bytes();
+  if (!resident || !touched) {
+    spdlog::warn("cannot measure memory: {}",
+                 (resident ? touched.error() : resident.error()).message());
+    return;
+  }
+  memory.set_vmm_rss_kib(*resident);
+  memory.set_guest_touched_kib(*touched / 1024);
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/console_port.h"
+#include "control/ensemble/vmm/v1/vmm.pb.h"
+#include "control/machine_console.h"
+#include "device-model/virtio/virtio_bus.h"
+#include "vmm/error.h"
+#include "vmm/event_loop.h"
+#include "vmm/machine.h"
+#include "vmm/machine_control.h"
+
+namespace ensemble::control {
+
+// A machine with its devices, built from a configuration and loaded: ready to start. Owns both.
+// Used and destroyed on the event loop, or while it does not run.
+class AssembledMachine {
+ public:
+  // `loop` and `console` outlive the machine. The Error says which part of the configuration
+  // cannot be had, and why.
+  static Result<std::unique_ptr<AssembledMachine>> create(
+      const ensemble::vmm::v1::Configuration& configuration, vmm::EventLoop& loop,
+      ConsolePort& console);
+  ~AssembledMachine();
+
+  vmm::Machine& machine() { return *machine_; }
+
+  // What a stopped machine did, as far as the configuration asks for it.
+  ensemble::vmm::v1::Measurements measure(
+      const ensemble::vmm::v1::Configuration& configuration) const;
+
+ private:
+  AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console);
+
+  Result<void> add_device(const ensemble::vmm::v1::Device& device);
+  Result<void> add_serial(const ensemble::vmm::v1::Device& device);
+  Result<void> add_machine_control(const ensemble::vmm::v1::Device& device);
+  Result<void> add_virtio(const ensemble::vmm::v1::Device& device,
+                          std::unique_ptr<device::VirtioDevice> virtio);
+  Result<void> load(const ensemble::vmm::v1::Configuration& configuration);
+  Result<std::string> finished_manifest(
+      const ensemble::vmm::v1::Configuration& configuration) const;
+  void measure_milestones(ensemble::vmm::v1::Milestones& milestones,
+                          std::uint64_t process_started_at_ns) const;
+  void measure_memory(ensemble::vmm::v1::Memory& memory) const;
+
+  std::unique_ptr<vmm::Machine> machine_;
+  // Devices end before the machine, once no vCPU runs any more: see the destructor.
+  std::unique_ptr<vmm::MachineControl> machine_control_;
+  std::unique_ptr<MachineConsole> console_;
+  std::unique_ptr<device::VirtioBus> virtio_bus_;
+};
+
+}  // namespace ensemble::control

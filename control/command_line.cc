@@ -1,0 +1,236 @@
+#include "control/command_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "control/doctor.h"
+#include "control/log.h"
+#include "control/profile_command.h"
+#include "control/run_command.h"
+#include "control/version.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr int kProblemFound = 1;
+
+constexpr const char* kOverview = R"(Examples:
+  ensemble run watch                       list what a watch is made of
+  ensemble run phone -- /bin/busybox uname -a
+  ensemble run ./my-device.yaml --cpus 4 --memory 512M -- /bin/busybox sh
+  ensemble doctor                          can this host run devices?
+
+`ensemble COMMAND --help` tells more about each command.)";
+
+constexpr const char* kRunHelp =
+    R"(PROFILE is the name of a profile (see `ensemble profile list`) or a path to a
+YAML file of your own. The terminal is the device's console.
+
+Keys:
+  Ctrl-A x  stop the device     Ctrl-A a  send Ctrl-A     Ctrl-A h  help
+  Ctrl-C and all other keys go to the device.
+
+Exit code:
+  the command's own, or
+  125      Ensemble itself failed, and said why
+  126      the command was found but could not be run
+  127      the command was not found
+  128+N    signal N stopped the device
+  0        also if `Ctrl-A x` stopped it
+
+Examples:
+  ensemble run tablet
+  ensemble run phone -- /bin/busybox uname -a
+  ensemble run watch --report run.json -- /bin/busybox true
+  ensemble run phone --disk disk.img --memory 1G --cpus 2
+)";
+
+// Prints to standard output. A closed or full output is a failure like any other.
+int print(const std::string& text, int exit_code) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return exit_code;
+  }
+  if (errno != EPIPE) {
+    fmt::print(stderr, "ensemble: {}\n",
+               Error::from_errno("cannot write to standard output", errno).message());
+  }
+  return kEnsembleFailed;
+}
+
+int complain(const Error& error) {
+  fmt::print(stderr, "ensemble: {}\n", error.message());
+  return kEnsembleFailed;
+}
+
+int complain_about_usage(const std::string& message) {
+  return complain(Error(message + " (`ensemble --help` shows the usage)"));
+}
+
+int print_or_complain(const Result<std::string>& text) {
+  return text ? print(*text, 0) : complain(text.error());
+}
+
+int doctor(OutputFormat format) {
+  const auto files = InstallationFiles::locate();
+  if (!files) {
+    return complain(files.error());
+  }
+  const Diagnosis diagnosis = diagnose(*files, kvm_device());
+  return print(format == OutputFormat::kJson ? to_json(diagnosis) : to_text(diagnosis),
+               diagnosis.ready() ? 0 : kProblemFound);
+}
+
+int validate(const std::string& path, OutputFormat format) {
+  const ValidationOutcome outcome = validate_profile_as(path, format);
+  if (!outcome.valid && format == OutputFormat::kText) {
+    fmt::print(stderr, "ensemble: {}", outcome.output);
+    return kEnsembleFailed;
+  }
+  return print(outcome.output, outcome.valid ? 0 : kEnsembleFailed);
+}
+
+int run(RunOptions options, const std::string& log_level) {
+  options.log_level = log_level;
+  const Result<int> exit_code = run_device(options);
+  return exit_code ? *exit_code : complain(exit_code.error());
+}
+
+class RunHelp : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: ensemble run PROFILE [OPTIONS] [-- COMMAND [ARGUMENT...]]\n";
+  }
+};
+
+// The command line's grammar and the values parsed by it.
+class Grammar {
+ public:
+  Grammar();
+
+  // Parses and runs the command. `command` is what followed `--`, if anything did.
+  int execute(std::vector<std::string> arguments, std::vector<std::string> command);
+
+ private:
+  void add_run();
+  void add_profile();
+  void add_doctor();
+  void add_output_option(CLI::App& app);
+  void set_action(CLI::App& app, std::function<int()> action) {
+    app.callback([this, action = std::move(action)] { action_ = action; });
+  }
+
+  CLI::App app_{"Runs simulated phones, tablets, watches and devices of your own on KVM.",
+                "ensemble"};
+  RunOptions run_;
+  std::string profile_;
+  OutputFormat format_ = OutputFormat::kText;
+  std::string log_level_ = "warn";
+  std::function<int()> action_;
+};
+
+Grammar::Grammar() {
+  app_.require_subcommand(1);
+  app_.footer(kOverview);
+  app_.set_version_flag("--version", fmt::format("ensemble {}", kVersion));
+  app_.add_option("--log-level", log_level_, "How much is logged to standard error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  app_.fallthrough();
+  add_run();
+  add_profile();
+  add_doctor();
+  CLI::App& version = *app_.add_subcommand("version", "Print the version");
+  set_action(version, [] { return print(fmt::format("ensemble {}\n", kVersion), 0); });
+}
+
+void Grammar::add_run() {
+  CLI::App& app = *app_.add_subcommand("run", "Run a device and a command in it");
+  app.formatter(std::make_shared<RunHelp>());
+  app.footer(kRunHelp);
+  app.add_option("PROFILE", run_.profile, "Name of a profile, or path to a YAML file")->required();
+  app.add_option("--name", run_.name, "What to call the device; default: the profile's name");
+  app.add_option("--cpus", run_.cpus, "Number of CPUs, 1 to 8; default: the profile's");
+  app.add_option("--memory", run_.memory, "RAM, such as 512M or 2G; default: the profile's");
+  app.add_option("--kernel", run_.kernel, "PVH ELF kernel to boot instead of Ensemble's");
+  app.add_option("--initrd", run_.initrd, "newc cpio archive to use as root file system");
+  app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
+  app.add_option("--report", run_.report, "Write times, memory and exits to this file, as JSON");
+  set_action(app, [this] { return run(run_, log_level_); });
+}
+
+void Grammar::add_profile() {
+  CLI::App& app = *app_.add_subcommand("profile", "List, show and check profiles");
+  app.require_subcommand(1);
+  CLI::App& list = *app.add_subcommand("list", "List the profiles that can be named");
+  add_output_option(list);
+  set_action(list, [this] { return print_or_complain(list_profiles_as(format_)); });
+
+  CLI::App& show = *app.add_subcommand("show", "Show a profile with all that it inherits");
+  show.add_option("NAME", profile_, "Name of a profile, or path to a YAML file")->required();
+  add_output_option(show);
+  set_action(show, [this] { return print_or_complain(show_profile_as(profile_, format_)); });
+
+  CLI::App& check =
+      *app.add_subcommand("validate", "Check a profile: exit code 0 if it is valid, 125 if not");
+  check.add_option("FILE", profile_, "Path to a YAML file")->required();
+  add_output_option(check);
+  set_action(check, [this] { return validate(profile_, format_); });
+}
+
+void Grammar::add_doctor() {
+  CLI::App& app = *app_.add_subcommand(
+      "doctor", "Tell whether this host can run devices, and how to mend what it lacks");
+  app.footer("Exit code: 0 if it can, 1 if it cannot.");
+  add_output_option(app);
+  set_action(app, [this] { return doctor(format_); });
+}
+
+void Grammar::add_output_option(CLI::App& app) {
+  app.add_option("--output", format_, "text or json")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, OutputFormat>{
+          {"text", OutputFormat::kText}, {"json", OutputFormat::kJson}}));
+}
+
+int Grammar::execute(std::vector<std::string> arguments, std::vector<std::string> command) {
+  try {
+    std::ranges::reverse(arguments);  // CLI11 takes the last argument first.
+    app_.parse(std::move(arguments));
+  } catch (const CLI::Success& request) {
+    return app_.exit(request);  // --help and --version.
+  } catch (const CLI::RequiredError& error) {
+    const std::vector<std::string> unknown = app_.remaining(true);
+    return complain_about_usage(
+        unknown.empty() ? error.what()
+                        : fmt::format("'{}' is no command or option here", unknown.front()));
+  } catch (const CLI::ParseError& error) {
+    return complain_about_usage(error.what());
+  }
+  run_.command = std::move(command);
+  set_log_level(log_level_);
+  return action_();
+}
+
+}  // namespace
+
+int run_command_line(std::span<const char* const> arguments) {
+  const auto end_of_options = std::ranges::find(
+      arguments, std::string_view("--"), [](const char* text) { return std::string_view(text); });
+  std::vector<std::string> command;
+  if (end_of_options != arguments.end()) {
+    command.assign(end_of_options + 1, arguments.end());
+  }
+  return Grammar().execute({arguments.begin(), end_of_options}, std::move(command));
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,245 @@
+#include "control/device_configuration.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <utility>
+
+#include "control/memory_size.h"
+#include "control/message_stream.h"
+#include "device-model/device_tree.h"
+#include "device-model/machine_description.h"
+#include "device-model/machine_layout.h"
+#include "vmm/file_descriptor.h"
+#include "vmm/guest_memory.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace proto = ensemble::vmm::v1;
+
+Result<void> check_file(std::string_view what, const std::string& path, int flags) {
+  const vmm::FileDescriptor file(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK));
+  if (!file) {
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot open the {} '{}'{}", what, path,
+                                      flags == O_RDWR ? " for reading and writing" : ""),
+                          errno));
+  }
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot use the {} '{}'", what, path), errno));
+  }
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+    return fail("the {} '{}' is not a regular file", what, path);
+  }
+  return {};
+}
+
+Result<std::uint32_t> choose_cpus(const RunOptions& options, const device::Profile& profile) {
+  const std::int64_t cpus = options.cpus.value_or(profile.cpus);
+  if (cpus < device::kMinimumCpus || cpus > device::kMaximumCpus) {
+    return fail("--cpus {} is out of range; a device has {} to {} CPUs", cpus, device::kMinimumCpus,
+                device::kMaximumCpus);
+  }
+  return static_cast<std::uint32_t>(cpus);
+}
+
+Result<std::uint64_t> choose_memory(const RunOptions& options, const device::Profile& profile) {
+  if (!options.memory) {
+    return profile.memory;
+  }
+  auto memory = parse_memory_size(*options.memory);
+  if (!memory) {
+    return std::unexpected(memory.error().with_context("--memory"));
+  }
+  if (*memory < device::kMinimumMemory) {
+    return fail("--memory {} is too small; a device has at least {}M", *options.memory,
+                device::kMinimumMemory >> 20);
+  }
+  if (*memory > device::kMaximumMemory) {
+    return fail("--memory {} is too large; a device has at most {}G", *options.memory,
+                device::kMaximumMemory >> 30);
+  }
+  if (*memory % device::kMemoryStep != 0) {
+    return fail("--memory {} is not a multiple of {} MiB", *options.memory,
+                device::kMemoryStep >> 20);
+  }
+  return *memory;
+}
+
+// The file that an option names or else the installation's, checked.
+Result<std::string> choose_file(const std::optional<std::string>& given, std::string_view what,
+                                Result<std::string> (InstallationFiles::*fallback)() const,
+                                const InstallationFiles& files) {
+  auto path = given ? Result<std::string>(*given) : (files.*fallback)();
+  if (path) {
+    if (auto checked = check_file(what, *path, O_RDONLY); !checked) {
+      return std::unexpected(checked.error());
+    }
+  }
+  return path;
+}
+
+void add_module(proto::Configuration& configuration, const char* name, std::string copied_file,
+                std::string mapped_file) {
+  proto::Module& module = *configuration.add_modules();
+  module.set_name(name);
+  if (!copied_file.empty()) {
+    module.set_copied_file(std::move(copied_file));
+  } else {
+    module.set_mapped_file(std::move(mapped_file));
+  }
+}
+
+// A kernel of the user's own need not want Ensemble's boot package and root file system; it gets
+// them where they exist. Ensemble's own cannot do without.
+Result<void> add_boot_files(proto::Configuration& configuration, const RunOptions& options,
+                            const InstallationFiles& files) {
+  auto kernel = choose_file(options.kernel, "kernel", &InstallationFiles::kernel, files);
+  if (!kernel) {
+    return std::unexpected(kernel.error());
+  }
+  configuration.set_kernel(std::move(*kernel));
+
+  auto boot = choose_file(std::nullopt, "boot package", &InstallationFiles::boot_package, files);
+  if (boot) {
+    add_module(configuration, "boot", std::move(*boot), {});
+  } else if (!options.kernel) {
+    return std::unexpected(boot.error());
+  }
+  auto root = choose_file(options.initrd, "initrd", &InstallationFiles::root_file_system, files);
+  if (root) {
+    add_module(configuration, "root", {}, std::move(*root));
+  } else if (!options.kernel || options.initrd) {
+    return std::unexpected(root.error());
+  }
+  return {};
+}
+
+// Adds virtio devices at the places that docs/machine.md gives them, to both the configuration and
+// the description of the machine.
+class VirtioPlaces {
+ public:
+  VirtioPlaces(proto::Configuration& configuration, device::MachineDescription& machine)
+      : configuration_(configuration), machine_(machine) {}
+
+  proto::Device& add(const char* name, std::uint32_t device_id) {
+    const std::size_t index = machine_.virtio.size();
+    const device::VirtioNode node{.name = name,
+                                  .device_id = device_id,
+                                  .address = device::kVirtioAddress + index * device::kVirtioStride,
+                                  .gsi = device::kVirtioGsis.at(index)};
+    machine_.virtio.push_back(node);
+    proto::Device& device = *configuration_.add_devices();
+    device.set_name(fmt::format("virtio-{}", name));
+    device.set_address(node.address);
+    device.set_gsi(node.gsi);
+    return device;
+  }
+
+ private:
+  proto::Configuration& configuration_;
+  device::MachineDescription& machine_;
+};
+
+// Of the virtio specification, section 5.
+constexpr std::uint32_t kVirtioBlockId = 2;
+constexpr std::uint32_t kVirtioConsoleId = 3;
+constexpr std::uint32_t kVirtioEntropyId = 4;
+constexpr std::size_t kLongestSerial = 20;
+
+Result<void> add_devices(proto::Configuration& configuration, device::MachineDescription& machine,
+                         const RunOptions& options) {
+  proto::Device& serial = *configuration.add_devices();
+  serial.set_name("serial");
+  serial.set_address(device::kSerialPort);
+  serial.set_gsi(device::kSerialGsi);
+  serial.mutable_serial_16550();
+
+  proto::Device& control = *configuration.add_devices();
+  control.set_name("machine-control");
+  control.set_address(device::kMachineControlAddress);
+  control.mutable_machine_control();
+
+  VirtioPlaces places(configuration, machine);
+  places.add("console", kVirtioConsoleId).mutable_virtio_console();
+  places.add("entropy", kVirtioEntropyId).mutable_virtio_entropy();
+  if (options.disk) {
+    if (auto checked = check_file("disk", *options.disk, O_RDWR); !checked) {
+      return checked;
+    }
+    proto::VirtioBlock& block = *places.add("block", kVirtioBlockId).mutable_virtio_block();
+    block.set_path(*options.disk);
+    block.set_serial(configuration.name().substr(0, kLongestSerial));
+  }
+  return {};
+}
+
+std::uint64_t nanoseconds_since_1970() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+Result<void> add_manifest(proto::Configuration& configuration,
+                          device::MachineDescription& machine) {
+  // Only for where its RAM lies.
+  auto memory = vmm::GuestMemory::create(configuration.memory_bytes());
+  if (!memory) {
+    return std::unexpected(memory.error());
+  }
+  machine.memory = device::usable_memory(*memory);
+  for (std::uint32_t cpu = 0; cpu < configuration.vcpus(); ++cpu) {
+    machine.apic_ids.push_back(cpu);
+  }
+  machine.start_time = nanoseconds_since_1970();
+  auto manifest = device::encode_device_tree(machine);
+  if (!manifest) {
+    return std::unexpected(manifest.error().with_context("cannot describe the machine"));
+  }
+  configuration.set_manifest(manifest->data(), manifest->size());
+  return {};
+}
+
+}  // namespace
+
+Result<proto::Configuration> make_configuration(const RunOptions& options,
+                                                const device::Profile& profile,
+                                                const InstallationFiles& files) {
+  const auto cpus = choose_cpus(options, profile);
+  const auto memory = choose_memory(options, profile);
+  if (!cpus || !memory) {
+    return std::unexpected(!cpus ? cpus.error() : memory.error());
+  }
+  proto::Configuration configuration;
+  configuration.set_protocol_version(kProtocolVersion);
+  configuration.set_name(options.name.empty() ? profile.name : options.name);
+  configuration.set_vcpus(*cpus);
+  configuration.set_memory_bytes(*memory);
+  configuration.set_kvm_device(kvm_device());
+  configuration.set_measure_memory(options.report.has_value());
+
+  device::MachineDescription machine;
+  machine.product = profile;
+  machine.arguments = options.command;
+  auto done = add_boot_files(configuration, options, files);
+  if (done) {
+    done = add_devices(configuration, machine, options);
+  }
+  if (done) {
+    done = add_manifest(configuration, machine);
+  }
+  if (!done) {
+    return std::unexpected(done.error());
+  }
+  return configuration;
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,264 @@
+#include "control/device_process.h"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "vmm/machine.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace proto = ensemble::vmm::v1;
+
+proto::State to_proto(vmm::MachineState state) {
+  switch (state) {
+    case vmm::MachineState::kPaused:
+      return proto::STATE_PAUSED;
+    case vmm::MachineState::kRunning:
+      return proto::STATE_RUNNING;
+    case vmm::MachineState::kStopped:
+      return proto::STATE_STOPPED;
+  }
+  return proto::STATE_UNSPECIFIED;
+}
+
+proto::StopReason to_proto(vmm::StopReason::Kind kind) {
+  switch (kind) {
+    case vmm::StopReason::Kind::kPowerOff:
+      return proto::STOP_REASON_POWER_OFF;
+    case vmm::StopReason::Kind::kResetRequested:
+      return proto::STOP_REASON_RESET;
+    case vmm::StopReason::Kind::kStoppedFromOutside:
+      return proto::STOP_REASON_REQUESTED;
+    case vmm::StopReason::Kind::kTripleFault:
+    case vmm::StopReason::Kind::kInternalError:
+      break;
+  }
+  return proto::STOP_REASON_FAILED;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create(vmm::FileDescriptor control,
+                                                             vmm::FileDescriptor console) {
+  auto loop = vmm::EventLoop::create();
+  if (!loop) {
+    return std::unexpected(loop.error());
+  }
+  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop)));
+  process->control_ = std::move(control);
+  auto port = ConsolePort::create(*process->loop_, std::move(console));
+  if (!port) {
+    return std::unexpected(port.error());
+  }
+  process->console_ = std::move(*port);
+  auto watch = process->loop_->watch(process->control_.get(), EPOLLIN,
+                                     [raw = process.get()](std::uint32_t) { raw->read_control(); });
+  if (!watch) {
+    return std::unexpected(watch.error().with_context("cannot watch the control socket"));
+  }
+  process->control_watch_ = std::move(*watch);
+  return process;
+}
+
+DeviceProcess::~DeviceProcess() = default;
+
+Result<void> DeviceProcess::run() {
+  if (auto ran = loop_->run(); !ran) {
+    return ran;
+  }
+  if (protocol_error_) {
+    return std::unexpected(*protocol_error_);
+  }
+  return {};
+}
+
+void DeviceProcess::request_stop() {
+  loop_->post([this] { (void)stop(); });
+}
+
+void DeviceProcess::read_control() {
+  auto input = reader_.fill(control_.get());
+  bool open = input.has_value() && *input != MessageReader::Input::kEnd;
+  if (!input) {
+    protocol_error_ = input.error();
+  }
+  while (open) {
+    proto::Request request;
+    auto taken = reader_.take(request);
+    if (!taken) {
+      protocol_error_ = taken.error();
+      open = false;
+    } else if (!*taken) {
+      return;
+    } else {
+      obey(request);
+    }
+  }
+  // Nobody is left to run for.
+  control_watch_ = vmm::FdWatch();
+  loop_->stop();
+}
+
+void DeviceProcess::obey(const proto::Request& request) {
+  Result<void> done;
+  proto::FromVmm answer;
+  proto::Reply& reply = *answer.mutable_reply();
+  reply.set_id(request.id());
+  switch (request.body_case()) {
+    case proto::Request::kConfigure:
+      done = configure(request.configure().configuration());
+      break;
+    case proto::Request::kStart:
+      done = with_machine(&vmm::Machine::start);
+      started_ = started_ || done.has_value();
+      break;
+    case proto::Request::kPause:
+      done = with_machine(&vmm::Machine::pause);
+      break;
+    case proto::Request::kResume:
+      done = with_machine(&vmm::Machine::resume);
+      break;
+    case proto::Request::kStop:
+      done = stop();
+      break;
+    case proto::Request::kGetStatus:
+      *reply.mutable_status() = status();
+      break;
+    case proto::Request::BODY_NOT_SET:
+      done =
+          fail("request {} asks for nothing that this version of ensemble-vmm knows", request.id());
+      break;
+  }
+  if (!done) {
+    reply.mutable_failure()->set_message(done.error().message());
+  } else if (!reply.has_status()) {
+    reply.mutable_done();
+  }
+  send(answer);
+}
+
+Result<void> DeviceProcess::configure(const proto::Configuration& configuration) {
+  if (configuration.protocol_version() != kProtocolVersion) {
+    return fail("the controller speaks version {} of the protocol and ensemble-vmm version {}",
+                configuration.protocol_version(), kProtocolVersion);
+  }
+  if (configuration_) {
+    return fail("the device is already configured");
+  }
+  configuration_ = configuration;
+  auto made = make_machine();
+  if (!made) {
+    configuration_.reset();
+  }
+  return made;
+}
+
+Result<void> DeviceProcess::with_machine(Result<void> (vmm::Machine::*action)()) {
+  if (!machine_) {
+    return fail("the device is not configured");
+  }
+  const vmm::MachineState before = machine_->machine().state();
+  if (auto done = (machine_->machine().*action)(); !done) {
+    return done;
+  }
+  if (const vmm::MachineState after = machine_->machine().state(); after != before) {
+    proto::FromVmm message;
+    message.mutable_event()->set_state_changed(to_proto(after));
+    send(message);
+  }
+  return {};
+}
+
+Result<void> DeviceProcess::stop() {
+  stop_requested_ = true;
+  if (started_) {
+    machine_->machine().stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
+  } else if (!ending_) {
+    proto::Stopped stopped;
+    stopped.set_reason(proto::STOP_REASON_REQUESTED);
+    end(std::move(stopped));
+  }
+  return {};
+}
+
+Result<void> DeviceProcess::make_machine() {
+  auto assembled = AssembledMachine::create(*configuration_, *loop_, *console_);
+  if (!assembled) {
+    return std::unexpected(assembled.error());
+  }
+  machine_ = std::move(*assembled);
+  machine_->machine().set_stop_handler(
+      [this](const vmm::StopReason& reason) { machine_stopped(reason); });
+  return {};
+}
+
+void DeviceProcess::machine_stopped(const vmm::StopReason& reason) {
+  if (ending_) {
+    return;
+  }
+  if (reason.kind == vmm::StopReason::Kind::kResetRequested) {
+    // Not from here: the machine that is calling would be destroyed.
+    loop_->post([this] { reset_machine(); });
+    return;
+  }
+  proto::Stopped stopped;
+  stopped.set_reason(to_proto(reason.kind));
+  stopped.set_exit_code(reason.exit_code);
+  if (stopped.reason() == proto::STOP_REASON_FAILED) {
+    stopped.set_message(reason.to_string());
+  }
+  *stopped.mutable_measurements() = machine_->measure(*configuration_);
+  end(std::move(stopped));
+}
+
+void DeviceProcess::reset_machine() {
+  if (stop_requested_) {
+    proto::Stopped stopped;
+    stopped.set_reason(proto::STOP_REASON_REQUESTED);
+    end(std::move(stopped));
+    return;
+  }
+  machine_.reset();
+  auto made = make_machine();
+  if (made) {
+    made = machine_->machine().start();
+  }
+  if (!made) {
+    proto::Stopped stopped;
+    stopped.set_reason(proto::STOP_REASON_FAILED);
+    stopped.set_message(made.error().with_context("the device cannot start again").message());
+    end(std::move(stopped));
+  }
+}
+
+void DeviceProcess::end(proto::Stopped stopped) {
+  ending_ = true;
+  console_->when_drained([this, stopped = std::move(stopped)] {
+    proto::FromVmm message;
+    *message.mutable_event()->mutable_stopped() = stopped;
+    send(message);
+    loop_->stop();
+  });
+}
+
+proto::Status DeviceProcess::status() const {
+  proto::Status status;
+  if (!machine_) {
+    status.set_state(proto::STATE_EMPTY);
+    return status;
+  }
+  status.set_state(to_proto(machine_->machine().state()));
+  status.set_name(configuration_->name());
+  status.set_vcpus(configuration_->vcpus());
+  status.set_memory_bytes(configuration_->memory_bytes());
+  return status;
+}
+
+void DeviceProcess::send(const proto::FromVmm& message) {
+  // A controller that is gone is noticed when the socket is read.
+  (void)write_message(control_.get(), message);
+}
+
+}  // namespace ensemble::control

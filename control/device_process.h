@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "control/assembled_machine.h"
+#include "control/console_port.h"
+#include "control/ensemble/vmm/v1/vmm.pb.h"
+#include "control/message_stream.h"
+#include "vmm/error.h"
+#include "vmm/event_loop.h"
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+
+// What ensemble-vmm is: one device, which obeys the requests of one controller (protocol
+// ensemble.vmm.v1). It ends when the machine has stopped and its output was sent, or at once when
+// the controller closes the socket. Runs on its event loop; not thread-safe.
+class DeviceProcess {
+ public:
+  // Takes ownership of both sockets.
+  static Result<std::unique_ptr<DeviceProcess>> create(vmm::FileDescriptor control,
+                                                       vmm::FileDescriptor console);
+  ~DeviceProcess();
+
+  // Serves the controller until the end. An Error when the controller broke the protocol.
+  Result<void> run();
+
+  // Stops the machine as if the controller had asked for it. Any thread.
+  void request_stop();
+
+ private:
+  explicit DeviceProcess(std::unique_ptr<vmm::EventLoop> loop) : loop_(std::move(loop)) {}
+
+  void read_control();
+  void obey(const ensemble::vmm::v1::Request& request);
+  Result<void> configure(const ensemble::vmm::v1::Configuration& configuration);
+  Result<void> with_machine(Result<void> (vmm::Machine::*action)());
+  Result<void> stop();
+  Result<void> make_machine();
+  void machine_stopped(const vmm::StopReason& reason);
+  void reset_machine();
+  void end(ensemble::vmm::v1::Stopped stopped);
+  ensemble::vmm::v1::Status status() const;
+  void send(const ensemble::vmm::v1::FromVmm& message);
+
+  std::unique_ptr<vmm::EventLoop> loop_;
+  vmm::FileDescriptor control_;
+  vmm::FdWatch control_watch_;
+  MessageReader reader_;
+  std::unique_ptr<ConsolePort> console_;
+  std::optional<ensemble::vmm::v1::Configuration> configuration_;
+  std::unique_ptr<AssembledMachine> machine_;
+  bool started_ = false;  // Once, in this process; a reset does not change it.
+  bool ending_ = false;
+  bool stop_requested_ = false;  // A reset does not start the machine again.
+  std::optional<Error> protocol_error_;
+};
+
+}  // namespace ensemble::control

@@ -1,0 +1,93 @@
+// ensemble-vmm: the process of one device. It is started by a controller, which it finds on
+// descriptor 3 (the protocol ensemble.vmm.v1) and whose console it finds on descriptor 4.
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/device_process.h"
+#include "control/log.h"
+#include "control/vmm_child.h"
+
+namespace ensemble::control {
+namespace {
+
+struct Arguments {
+  std::string log_level = "warn";
+  pid_t parent = 0;
+};
+
+std::optional<Arguments> parse(int count, char** values) {
+  constexpr std::string_view kLogLevel = "--log-level=";
+  constexpr std::string_view kParent = "--parent=";
+  Arguments arguments;
+  for (int i = 1; i < count; ++i) {
+    std::string_view argument = values[i];
+    if (argument.starts_with(kLogLevel)) {
+      arguments.log_level = argument.substr(kLogLevel.size());
+    } else if (argument.starts_with(kParent)) {
+      argument.remove_prefix(kParent.size());
+      std::from_chars(argument.data(), argument.data() + argument.size(), arguments.parent);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return arguments;
+}
+
+bool is_socket(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+}
+
+// Ends this process with its parent, whichever way that one goes.
+bool follow_parent(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return parent == 0 || ::getppid() == parent;
+}
+
+int run(const Arguments& arguments) {
+  set_log_level(arguments.log_level);
+  for (const int descriptor : {kControlDescriptor, kConsoleDescriptor}) {
+    ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  }
+  ::close_range(kConsoleDescriptor + 1, ~0U, 0);  // What the controller's parent left open.
+  ::signal(SIGPIPE, SIG_IGN);
+
+  auto process = DeviceProcess::create(vmm::FileDescriptor(kControlDescriptor),
+                                       vmm::FileDescriptor(kConsoleDescriptor));
+  const Result<void> ran = process ? (*process)->run() : std::unexpected(process.error());
+  if (!ran) {
+    spdlog::error("{}", ran.error().message());
+    return EXIT_FAILURE;
+  }
+  // Not by return: KVM takes milliseconds for each doorbell that is taken away while the machine
+  // exists, and none when the whole machine goes with its process.
+  ::_exit(EXIT_SUCCESS);
+}
+
+}  // namespace
+}  // namespace ensemble::control
+
+int main(int count, char** values) {
+  using namespace ensemble::control;
+  const auto arguments = parse(count, values);
+  if (!arguments || !is_socket(kControlDescriptor) || !is_socket(kConsoleDescriptor)) {
+    constexpr std::string_view kMessage =
+        "ensemble-vmm runs one device for the ensemble command, which starts it; see `ensemble "
+        "run --help`\n";
+    (void)!::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+    return 125;
+  }
+  return follow_parent(arguments->parent) ? run(*arguments) : EXIT_FAILURE;
+}

@@ -1,0 +1,130 @@
+#include "control/run_command.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "control/atomic_file.h"
+#include "control/console_session.h"
+#include "control/device_configuration.h"
+#include "control/message_stream.h"
+#include "control/report.h"
+#include "control/sha256.h"
+#include "control/vmm_child.h"
+#include "device-model/profile_loader.h"
+#include "vmm/kvm_kind.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace proto = ensemble::vmm::v1;
+
+constexpr int kSignalExitBase = 128;
+
+// The process is started before the profile is read, so that both happen at once.
+Result<VmmChild> start_process(const InstallationFiles& files, const RunOptions& options) {
+  return VmmChild::spawn({.executable = files.vmm_executable(), .log_level = options.log_level});
+}
+
+Result<void> send_start(const VmmChild& child, const proto::Configuration& configuration) {
+  proto::Request configure;
+  configure.set_id(1);
+  *configure.mutable_configure()->mutable_configuration() = configuration;
+  proto::Request start;
+  start.set_id(2);
+  start.mutable_start();
+  auto sent = write_message(child.control(), configure);
+  if (sent) {
+    sent = write_message(child.control(), start);
+  }
+  return sent;
+}
+
+Result<int> exit_code_of(const ConsoleSession::End& end,
+                         const std::optional<std::string>& process_failure) {
+  if (end.failure) {
+    return fail("{}", *end.failure);
+  }
+  if (end.stopped && end.stopped->reason() == proto::STOP_REASON_POWER_OFF) {
+    return static_cast<int>(end.stopped->exit_code());
+  }
+  if (end.stopped && end.stopped->reason() == proto::STOP_REASON_FAILED) {
+    return fail("the device failed: {}", end.stopped->message());
+  }
+  if (end.stopped_by_key) {
+    return 0;
+  }
+  if (end.signal_number != 0) {
+    return kSignalExitBase + end.signal_number;
+  }
+  if (end.stopped) {
+    return fail("the device was stopped from outside");
+  }
+  return fail("the device's process ended unexpectedly: {}",
+              process_failure.value_or("ensemble-vmm gave no reason"));
+}
+
+Result<void> write_report(const RunOptions& options, const proto::Configuration& configuration,
+                          const std::string& profile, const proto::Stopped& stopped,
+                          int exit_code) {
+  auto digest = file_sha256(configuration.kernel());
+  if (!digest) {
+    return std::unexpected(digest.error());
+  }
+  const RunReport report{.profile = profile,
+                         .kernel_sha256 = *digest,
+                         .accelerator = vmm::kvm_module_name(),
+                         .vcpus = configuration.vcpus(),
+                         .memory_mib = configuration.memory_bytes() >> 20,
+                         .exit_code = exit_code,
+                         .measurements = stopped.measurements()};
+  return write_file_atomically(*options.report, to_json(report));
+}
+
+}  // namespace
+
+Result<int> run_device(const RunOptions& options) {
+  auto files = InstallationFiles::locate();
+  if (!files) {
+    return std::unexpected(files.error());
+  }
+  block_session_signals();
+  auto child = start_process(*files, options);
+  if (!child) {
+    return std::unexpected(child.error());
+  }
+  auto profile = device::load_profile(options.profile);
+  if (!profile) {
+    return std::unexpected(profile.error());
+  }
+  auto configuration = make_configuration(options, *profile, *files);
+  if (!configuration) {
+    return std::unexpected(configuration.error());
+  }
+  configuration->set_started_at_ns(child->started_at_ns());
+
+  ConsoleSession session(*child);
+  Result<ConsoleSession::End> end = std::unexpected(Error(""));
+  // A process that ended before it read this has told why, or its exit status does.
+  if (auto sent = send_start(*child, *configuration); !sent) {
+    spdlog::debug("{}", sent.error().message());
+  }
+  end = session.run();
+  if (!end) {
+    return std::unexpected(end.error());
+  }
+  const std::optional<std::string> process_failure = child->wait();
+  auto exit_code = exit_code_of(*end, process_failure);
+  if (options.report && end->stopped) {
+    auto written = write_report(options, *configuration, profile->name, *end->stopped,
+                                exit_code.value_or(kEnsembleFailed));
+    if (!written) {
+      return std::unexpected(written.error());
+    }
+  }
+  return exit_code;
+}
+
+}  // namespace ensemble::control

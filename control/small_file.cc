@@ -1,0 +1,33 @@
+#include "control/small_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+
+Result<std::string> read_small_file(const std::string& path) {
+  const vmm::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) {
+    return std::unexpected(Error::from_errno("cannot open '" + path + "'", errno));
+  }
+  std::string content;
+  std::array<char, 4096> chunk;
+  for (;;) {
+    const ssize_t count = ::read(file.get(), chunk.data(), chunk.size());
+    if (count == 0) {
+      return content;
+    }
+    if (count > 0) {
+      content.append(chunk.data(), static_cast<std::size_t>(count));
+    } else if (errno != EINTR) {
+      return std::unexpected(Error::from_errno("cannot read '" + path + "'", errno));
+    }
+  }
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,83 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "control/atomic_file.h"
+#include "control/memory_figures.h"
+#include "control/sha256.h"
+#include "control/small_file.h"
+#include "tests/control/temporary_directory.h"
+
+namespace ensemble::control {
+namespace {
+
+TEST(AtomicFile, ReplacesAFileWhole) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("report.json");
+  ASSERT_TRUE(write_file_atomically(path, "old and long"));
+  ASSERT_TRUE(write_file_atomically(path, "new"));
+  EXPECT_EQ(read_small_file(path).value(), "new");
+  EXPECT_EQ(directory.entries(), std::vector<std::string>{"report.json"});
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_NE(status.st_mode & S_IRUSR, 0U);
+}
+
+TEST(AtomicFile, SaysWhichFileIsOnAFullDisk) {
+  const auto written = write_file_atomically("/dev/full", "x");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().error_number(), ENOSPC);
+  EXPECT_THAT(written.error().message(), testing::HasSubstr("'/dev/full'"));
+}
+
+TEST(AtomicFile, LeavesNothingWhenTheDirectoryIsMissing) {
+  const TemporaryDirectory directory;
+  const auto written = write_file_atomically(directory.path("no/report"), "x");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().error_number(), ENOENT);
+  EXPECT_TRUE(directory.entries().empty());
+}
+
+TEST(AtomicFile, RefusesADirectory) {
+  const TemporaryDirectory directory;
+  EXPECT_FALSE(write_file_atomically(directory.path(""), "x"));
+}
+
+// The digests of FIPS 180-4's examples.
+TEST(Sha256, DigestsFiles) {
+  const TemporaryDirectory directory;
+  ASSERT_TRUE(write_file_atomically(directory.path("abc"), "abc"));
+  EXPECT_EQ(file_sha256(directory.path("abc")).value(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  ASSERT_TRUE(write_file_atomically(directory.path("empty"), ""));
+  EXPECT_EQ(file_sha256(directory.path("empty")).value(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_FALSE(file_sha256(directory.path("missing")));
+}
+
+TEST(MemoryFigures, LeavesExcludedMappingsOut) {
+  const std::string smaps =
+      "1000-3000 r-xp 00000000 08:01 5 /bin/program\n"
+      "Size:                  8 kB\nRss:                   8 kB\nPss:                   4 kB\n"
+      "7f0000000000-7f0010000000 rw-s 00000000 00:01 6 /memfd:guest (deleted)\n"
+      "Rss:                4096 kB\n"
+      "7f0010000000-7f0010001000 rw-p 00000000 00:00 0\n"
+      "Rss:                   4 kB\n";
+  const AddressRange guest{0x7f0000000000, 0x7f0010000000};
+  EXPECT_EQ(sum_resident_kib(smaps, {{guest}}), 12U);
+  EXPECT_EQ(sum_resident_kib(smaps, {}), 4108U);
+}
+
+TEST(MemoryFigures, SeesThisProcess) {
+  const auto all = resident_kib_outside({});
+  ASSERT_TRUE(all) << all.error().message();
+  EXPECT_GT(*all, 500U);
+  EXPECT_EQ(resident_kib_outside({{AddressRange{0, UINTPTR_MAX}}}).value(), 0U);
+}
+
+}  // namespace
+}  // namespace ensemble::control

@@ -1,0 +1,328 @@
+"""The test suite: stages, run one after another, whose verdicts end up in one report.
+
+Each stage says in one line how it went; failures are shown where they happen and named again at the
+end. Results of a stage are kept in build/results/. The last line is "N passed, N failed, N skipped".
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent.parent
+BUILD = SOURCE / "build"
+RESULTS = BUILD / "results"
+JOBS = os.cpu_count() or 1
+FUZZ_SECONDS = int(os.environ.get("ENSEMBLE_FUZZ_SECONDS", "60"))
+MINIMUM_COVERAGE = 85
+
+
+class Report:
+    """Verdicts of all stages. A test is (stage, name, detail)."""
+
+    def __init__(self):
+        self.passed, self.failed, self.skipped = [], [], []
+
+    def add(self, verdict, stage, name, detail=""):
+        {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}[verdict].append(
+            (stage, name, detail.strip()))
+
+    def counts(self):
+        return len(self.passed), len(self.failed), len(self.skipped)
+
+
+class StageFailed(Exception):
+    """A stage that could not run its tests; the message is shown."""
+
+
+def execute(command, log, timeout=1800, environment=None):
+    """Runs a command with its output in RESULTS/log; returns (exit code, output)."""
+    path = RESULTS / log
+    with open(path, "w", encoding="utf-8") as out:
+        try:
+            code = subprocess.run([str(word) for word in command], cwd=SOURCE, stdout=out,
+                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout,
+                                  env={**os.environ, **(environment or {})}, check=False).returncode
+        except subprocess.TimeoutExpired:
+            out.write(f"\nstopped: it ran longer than {timeout} s\n")
+            code = 124
+    return code, path.read_text(encoding="utf-8", errors="replace")
+
+
+def check(report, stage, name, command, timeout=1800):
+    """One test that is a command: it passes when the command exits with 0."""
+    code, output = execute(command, f"{stage}-{name}.log".replace("/", "-"), timeout)
+    report.add("failed" if code else "passed", stage, name, output[-6000:] if code else "")
+    return output
+
+
+def build(preset):
+    """Configures and builds a preset. The whole output is in RESULTS/build-PRESET.log."""
+    if not (BUILD / preset / "build.ninja").exists():
+        code, output = execute(["cmake", "--preset", preset], f"configure-{preset}.log")
+        if code:
+            raise StageFailed(output[-4000:])
+    code, output = execute(["ninja", "-C", f"build/{preset}"], f"build-{preset}.log", timeout=3600)
+    if code:
+        lines = [line for line in output.splitlines() if not line.startswith("[")]
+        raise StageFailed("\n".join(lines[-60:]))
+
+
+def skip_reason(text):
+    match = re.search(r": Skipped\n(.*?)\n(?:\n|\[)", text, re.DOTALL)
+    return " ".join(match.group(1).split()) if match else "no reason was given"
+
+
+def run_ctest(report, stage, preset, *arguments, environment=None):
+    """Runs the CTest tests of a preset, each of them a test of the report."""
+    junit = RESULTS / f"{stage}.xml"
+    junit.unlink(missing_ok=True)
+    code, output = execute(
+        ["ctest", "--test-dir", f"build/{preset}", "--output-junit", junit, "--parallel", JOBS,
+         "--output-on-failure", "--test-output-size-passed", "65536", *arguments],
+        f"{stage}.log", environment=environment)
+    if not junit.exists():
+        raise StageFailed(output[-4000:])
+    cases = list(ElementTree.parse(junit).getroot().iter("testcase"))
+    if not cases:
+        raise StageFailed(f"no test was found in build/{preset}")
+    for case in cases:
+        text = case.findtext("system-out") or ""
+        failure = case.find("failure")
+        if case.get("status") == "fail" or failure is not None:
+            reason = failure.get("message", "") if failure is not None else ""
+            report.add("failed", stage, case.get("name"), f"{text[-6000:]}\n{reason}")
+        elif case.find("skipped") is not None:
+            report.add("skipped", stage, case.get("name"), skip_reason(text))
+        else:
+            report.add("passed", stage, case.get("name"))
+    if code and not any(entry[0] == stage for entry in report.failed):
+        raise StageFailed(output[-4000:])
+
+
+def stage_sources(report):
+    """format, text, include directions and file lengths of all sources"""
+    check(report, "sources", "format", ["scripts/check-format"])
+    check(report, "sources", "sources", ["scripts/check-sources"])
+
+
+def stage_tidy(report):
+    """clang-tidy on host sources that changed since they last passed"""
+    build("release")
+    check(report, "tidy", "clang-tidy", ["scripts/check-tidy"], timeout=3600)
+
+
+def stage_unit(report):
+    """release build; unit tests and lane P's integration tests"""
+    build("release")
+    run_ctest(report, "unit", "release")
+
+
+def stage_tools(report):
+    """tests of the scripts: each check must be able to fail"""
+    code, output = execute([sys.executable, "-m", "unittest", "discover", "-v", "-s", "tests/scripts"],
+                           "tools.log")
+    cases = re.findall(r"^(\w+) \((\S+)\)(?:\n.*?)? \.\.\. (ok|FAIL|ERROR|skipped.*)$", output, re.MULTILINE)
+    for name, suite, verdict in cases:
+        label = f"{suite.split('.')[-2] if suite.endswith(name) else suite}.{name}"
+        if verdict == "ok":
+            report.add("passed", "tools", label)
+        elif verdict.startswith("skipped"):
+            report.add("skipped", "tools", label, verdict.removeprefix("skipped").strip(" '\""))
+        else:
+            report.add("failed", "tools", label, output[-6000:])
+    if code and not any(entry[0] == "tools" for entry in report.failed) or not cases:
+        raise StageFailed(output[-4000:])
+
+
+def stage_kernel(report):
+    """ring-0 instructions and sizes of the kernel and the boot package"""
+    build("release")
+    check(report, "kernel", "ring-0 instructions", ["scripts/check-ring0", kernel()])
+    check(report, "kernel", "sizes", ["scripts/check-sizes"])
+
+
+# The sanitized host programs run the release build's guest.
+GUEST = {"ENSEMBLE_GUEST_DIR": str(BUILD / "release" / "guest-kernel")}
+
+
+def stage_asan(report):
+    """the host's tests with AddressSanitizer and UndefinedBehaviorSanitizer"""
+    build("release")
+    build("asan")
+    run_ctest(report, "asan", "asan", environment={
+        "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1", **GUEST})
+
+
+def stage_tsan(report):
+    """the host's tests with ThreadSanitizer"""
+    build("release")
+    build("tsan")
+    run_ctest(report, "tsan", "tsan", environment={"TSAN_OPTIONS": "halt_on_error=1", **GUEST})
+
+
+def stage_launches(report):
+    """500 launches, 8 at a time, with nothing left behind; time from start to exit"""
+    build("release")
+    names = ("500 launches exit right", "launches leave nothing behind", "start to exit is quick")
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        for name in names:
+            report.add("skipped", "launches", name, "/dev/kvm is missing or forbidden on this host")
+        return
+    path = RESULTS / "launches.json"
+    path.unlink(missing_ok=True)
+    code, output = execute(["scripts/bench", "launches", "startup", "--json", path], "launches.log")
+    if code or not path.exists():
+        raise StageFailed(output[-6000:])
+    result = json.loads(path.read_text(encoding="utf-8"))
+    launches, start = result["launches"], result["startup"]
+
+    def judge(name, good, measured):
+        report.add("passed" if good else "failed", "launches", name, json.dumps(measured, indent=1))
+
+    judge(names[0], launches["right_exit_codes"] == launches["launches"], launches)
+    judge(names[1], not launches["left_processes"] and not launches["left_files"], launches)
+    # A host that is busy with other work slows QEMU as well: then the ratio decides.
+    milliseconds, ratio = start["ensemble"]["milliseconds"]["median"], start["time_ratio_to"]
+    judge(names[2], milliseconds <= 100 or ratio.get("qemu_bare_kernel", 9) <= 2, start)
+    print(f"         start to exit: median {milliseconds:.0f} ms; ratio to QEMU microvm: {ratio}", flush=True)
+
+
+def stage_coverage(report):
+    """line coverage of vmm/ and device-model/ by unit tests"""
+    output = check(report, "coverage", f"at least {MINIMUM_COVERAGE} % of lines",
+                   ["scripts/coverage", "--fail-under", MINIMUM_COVERAGE], timeout=3600)
+    totals = [line for line in output.splitlines() if line.startswith("coverage:")]
+    if totals:
+        print("         " + totals[-1], flush=True)
+
+
+def stage_fuzz(report):
+    """each fuzz target for a minute, starting from its corpus"""
+    build("fuzz")
+    targets = sorted(path for path in (BUILD / "fuzz" / "fuzz").glob("*") if os.access(path, os.X_OK)
+                     and path.is_file())
+    if not targets:
+        raise StageFailed("no fuzz target was built")
+    running = []
+    for target in targets:
+        corpus = BUILD / "fuzz" / "corpus" / target.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        seeds = [folder for folder in [SOURCE / "tests" / "fuzz" / "corpus" / target.name] if folder.exists()]
+        log = open(RESULTS / f"fuzz-{target.name}.log", "w", encoding="utf-8")
+        running.append((target, log, subprocess.Popen(
+            [target, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+             f"-artifact_prefix={RESULTS}/fuzz-{target.name}-", corpus, *seeds],
+            cwd=BUILD / "fuzz", stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)))
+    for target, log, process in running:
+        try:
+            code = process.wait(timeout=FUZZ_SECONDS + 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        log.close()
+        output = (RESULTS / f"fuzz-{target.name}.log").read_text(encoding="utf-8", errors="replace")
+        runs = re.search(r"Done (\d+) runs", output)
+        name = f"{target.name}, {FUZZ_SECONDS} s" + (f", {runs.group(1)} runs" if runs else "")
+        report.add("failed" if code or not runs else "passed", "fuzz", name, output[-6000:])
+
+
+def stage_lane_s(report):
+    """the same tests inside a stock Debian kernel with hardware KVM, emulated by QEMU"""
+    build("release")
+    path = RESULTS / "lane-s.json"
+    path.unlink(missing_ok=True)
+    code, output = execute(["scripts/lane-hw", "--json", path], "lane-s.log")
+    if not path.exists():
+        raise StageFailed(output[-6000:])
+    for case in json.loads(path.read_text(encoding="utf-8")):
+        report.add(case["verdict"], "lane-s", case["name"], case.get("detail", ""))
+    if code and not any(entry[0] == "lane-s" for entry in report.failed):
+        raise StageFailed(output[-6000:])
+
+
+def stage_lane_t(report):
+    """the kernel on QEMU's microvm, ring-0 instructions counted and compared"""
+    build("release")
+    path = RESULTS / "lane-t.json"
+    path.unlink(missing_ok=True)
+    code, output = execute(["scripts/lane-ruler", "--json", path, "--compare", "tests/lanes/ruler.json"],
+                           "lane-t.log")
+    if not path.exists():
+        raise StageFailed(output[-6000:])
+    for case in json.loads(path.read_text(encoding="utf-8")).get("verdicts", []):
+        report.add(case["verdict"], "lane-t", case["name"], case.get("detail", ""))
+    if code and not any(entry[0] == "lane-t" for entry in report.failed):
+        raise StageFailed(output[-6000:])
+
+
+STAGES = {
+    "sources": stage_sources,
+    "unit": stage_unit,
+    "tools": stage_tools,
+    "kernel": stage_kernel,
+    "asan": stage_asan,
+    "tsan": stage_tsan,
+    "lane-s": stage_lane_s,
+    "lane-t": stage_lane_t,
+    "launches": stage_launches,
+    "fuzz": stage_fuzz,
+    "coverage": stage_coverage,
+    "tidy": stage_tidy,
+}
+
+
+def kernel():
+    """The kernel ELF of the release build."""
+    return SOURCE / "build" / "release" / "guest-kernel" / "nucleus.elf"
+
+
+def run_stage(report, name):
+    before, start = report.counts(), time.monotonic()
+    try:
+        STAGES[name](report)
+    except StageFailed as error:
+        report.add("failed", name, "the stage itself", str(error))
+    passed, failed, skipped = (now - then for now, then in zip(report.counts(), before))
+    verdict = "FAIL" if failed else "ok"
+    counts = f"{passed} passed" + (f", {failed} failed" if failed else "") + (
+        f", {skipped} skipped" if skipped else "")
+    print(f"{name:<9}{verdict:<5}{time.monotonic() - start:6.1f} s  {counts}", flush=True)
+    for stage, test, detail in report.failed[before[1]:]:
+        print(f"\n--- {stage}: {test}\n{detail}\n", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="test", description="Runs the test suite.")
+    parser.add_argument("--list", action="store_true", help="say what the stages are")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="run these stages only")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, function in STAGES.items():
+            print(f"{name:<9} {function.__doc__}")
+        return 0
+    unknown = [name for name in arguments.stages if name not in STAGES]
+    if unknown:
+        parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(STAGES)}")
+    os.environ.setdefault("CCACHE_DIR", str(BUILD / "ccache"))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    report = Report()
+    start = time.monotonic()
+    for name in arguments.stages or STAGES:
+        run_stage(report, name)
+    for stage, test, detail in report.skipped:
+        print(f"skipped  {stage}: {test}: {detail}")
+    for stage, test, _ in report.failed:
+        print(f"failed   {stage}: {test}")
+    print(f"results are in build/results; the suite took {time.monotonic() - start:.0f} s")
+    print("{} passed, {} failed, {} skipped".format(*report.counts()))
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

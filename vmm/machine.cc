@@ -70,13 +70,15 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineOptions& options, 
   if (!vm) {
     return std::unexpected(vm.error());
   }
+  // Memory first: a VM without anything else in it takes a slot in no time, a later one may have to
+  // wait for the host's other processors.
+  if (auto added = (*vm)->add_memory(*memory); !added) {
+    return std::unexpected(added.error());
+  }
   if (auto made = arch::initialize_vm(**vm); !made) {
     return std::unexpected(made.error());
   }
   std::unique_ptr<Machine> machine(new Machine(loop, std::move(*memory), std::move(*vm)));
-  if (auto added = machine->vm_->add_memory(machine->memory_); !added) {
-    return std::unexpected(added.error());
-  }
   if (auto made = machine->make_vcpus(options.vcpu_count); !made) {
     return std::unexpected(made.error());
   }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -200,6 +201,7 @@ Result<void> add_manifest(proto::Configuration& configuration,
     machine.apic_ids.push_back(cpu);
   }
   machine.start_time = nanoseconds_since_1970();
+  machine.console_is_terminal = ::isatty(STDIN_FILENO) == 1;
   auto manifest = device::encode_device_tree(machine);
   if (!manifest) {
     return std::unexpected(manifest.error().with_context("cannot describe the machine"));

@@ -75,6 +75,9 @@ void write_chosen(DeviceTreeWriter& tree, const MachineDescription& machine) {
       tree.strings("ensemble,argv", machine.arguments);
     }
     tree.cell64("ensemble,start-time", machine.start_time);
+    if (!machine.console_is_terminal) {
+      tree.flag("ensemble,console-is-data");
+    }
   });
 }
 

@@ -33,6 +33,8 @@ struct MachineDescription {
   std::vector<MemoryRange> memory;
   std::vector<std::string> arguments;  // The command to run; empty: the kernel's default.
   std::uint64_t start_time = 0;        // Nanoseconds since 1970, UTC.
+  // False: the console's other end is a file or a pipe, so its input is data and not keys.
+  bool console_is_terminal = true;
   std::vector<VirtioNode> virtio;
 };
 

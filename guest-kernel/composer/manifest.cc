@@ -165,6 +165,8 @@ void read_chosen(const void* tree, Machine& machine) {
     return;
   }
   machine.start_time = number64(tree, chosen, "ensemble,start-time");
+  machine.console_is_data =
+      fdt_getprop(tree, chosen, "ensemble,console-is-data", nullptr) != nullptr;
   machine.arguments = string_list(tree, chosen, "ensemble,argv");
   for (const char c : machine.arguments) {
     machine.argument_count += c == '\0' ? 1 : 0;

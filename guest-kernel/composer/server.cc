@@ -96,9 +96,10 @@ void LinuxServer::give_drivers() {
   constexpr std::uint64_t kRights = abi::kRightCall | abi::kRightSignal;
   for (const Service& service : services_->all()) {
     const std::uint64_t size = service.kind->shared_size;
-    const guest::Resource resource{
+    guest::Resource resource{
         service.kind->role, 0, guest::kNoSlot, size == 0 ? 0 : shared_address(service), size, 0};
     if (&service == services_->console()) {
+      resource.value = system_->machine.console_is_data ? 1 : 0;
       map_shared_memory(service);
       give(resource, service.port(), kRights, driver::kClientSignal);
     } else {

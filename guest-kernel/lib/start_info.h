@@ -22,7 +22,8 @@ enum class Role : std::uint32_t {
   kIoPorts,       // I/O ports of the 16550
   kDmaMemory,     // mapped, physically contiguous: the driver's own
   kSharedMemory,  // mapped, physically contiguous: a driver's and its client's (device_protocol.h)
-  kConsole,       // the Linux server's: the console driver's port + the shared rings, mapped
+  kConsole,       // the Linux server's: the console driver's port + the shared rings, mapped;
+                  // `value` 1: input is data (a file or a pipe), not keys
   kBlock,         // deferred; the same for a disk; one resource per disk, in the manifest's order
   kEntropy,       // deferred; port of the entropy driver
   kControl,       // port of the composer: ControlRequest (device_protocol.h)

@@ -39,6 +39,10 @@ class Tree {
   }
 
   bool has(const char* path) const { return fdt_path_offset(blob_.data(), path) >= 0; }
+  bool has(const char* path, const char* property) const {
+    return fdt_getprop(blob_.data(), fdt_path_offset(blob_.data(), path), property, nullptr) !=
+           nullptr;
+  }
 
   std::string bytes(const char* path, const char* name) const {
     const int node = fdt_path_offset(blob_.data(), path);
@@ -89,6 +93,13 @@ TEST(DeviceTree, DescribesTheMachine) {
   EXPECT_EQ(tree.bytes("/chosen", "ensemble,argv"), std::string("/bin/busybox\0uname\0-a b\0", 24));
   EXPECT_EQ(tree.cells("/chosen", "ensemble,start-time"), (Cells{0x17979CFE, 0x362A0001}));
   EXPECT_EQ(tree.string("/chosen", "stdout-path"), "/isa/serial@3f8");
+  EXPECT_FALSE(tree.has("/chosen", "ensemble,console-is-data"));
+}
+
+TEST(DeviceTree, SaysThatTheConsoleIsNoTerminal) {
+  MachineDescription machine = describe("watch");
+  machine.console_is_terminal = false;
+  EXPECT_TRUE(encode(machine).has("/chosen", "ensemble,console-is-data"));
 }
 
 TEST(DeviceTree, DescribesTheDevices) {

@@ -86,6 +86,18 @@ TEST(Command, TakesItsInputFromTheConsole) {
   EXPECT_EQ(process.wait(default_limit()).exit_code, 0);
 }
 
+// A pipe is no keyboard: no echo, no editing, no signals.
+TEST(Command, TakesItsInputFromAPipeAsItIs) {
+  REQUIRE_KVM();
+  ChildProcess process(program_directory() + "/ensemble",
+                       {"run", "watch", "--", "/bin/busybox", "od", "-A", "n", "-t", "x1"});
+  process.write("a\x03\x15\x7f\r\n");
+  process.close_input();
+  const Outcome outcome = process.wait(default_limit());
+  EXPECT_EQ(outcome.output, " 61 03 15 7f 0d 0a\n") << outcome.errors;
+  EXPECT_EQ(outcome.exit_code, 0);
+}
+
 TEST(Command, MayPrintMuch) {
   REQUIRE_KVM();
   const int lines = on_lane_s() ? 100 : 1000;

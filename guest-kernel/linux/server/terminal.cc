@@ -34,6 +34,15 @@ Terminal::Terminal(const guest::Resource& console)
   // pipe that wants none.
   termios settings = discipline_.settings();
   settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
+  if (console.value != 0) {
+    // Data is neither echoed nor edited, and no byte of it is a signal. Only the end of file, which
+    // comes as ^D, keeps its meaning.
+    settings.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG | IEXTEN);
+    settings.c_iflag &= ~static_cast<tcflag_t>(ICRNL | IXON);
+    for (const unsigned index : {VERASE, VKILL, VWERASE, VREPRINT, VLNEXT}) {
+      settings.c_cc[index] = 0;
+    }
+  }
   discipline_.set_settings(settings, false);
 }
 

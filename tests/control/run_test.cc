@@ -175,13 +175,16 @@ TEST_F(Run, SaysThatTheDevicesProcessDied) {
   ASSERT_TRUE(command.wait_for_output("looping"));
   const auto processes = vmm_processes_of(command.process());
   ASSERT_EQ(processes.size(), 1U);
-  ::kill(processes[0], SIGSEGV);
+  ::kill(processes[0], SIGKILL);
   const auto result = command.finish();
   EXPECT_EQ(result.exit_code, 125);
-  EXPECT_THAT(result.errors, HasSubstr("ensemble-vmm was killed by signal 11"));
+  EXPECT_THAT(result.errors, HasSubstr("ensemble-vmm was killed by signal 9"));
 }
 
 TEST_F(Run, AFloodNeitherGrowsNorHangs) {
+#ifdef ENSEMBLE_SANITIZED
+  GTEST_SKIP() << "a sanitizer's own memory is all that would be measured";
+#endif
   RunningCommand command(interactive("flood", Input::kPipe));
   ASSERT_TRUE(command.wait_for_output("0123456789abcdef"));
   const auto processes = vmm_processes_of(command.process());

@@ -277,6 +277,10 @@ STAGES = {
 }
 
 
+# Not part of a plain run: it would take as long as all the others.
+ON_REQUEST = ("tidy",)
+
+
 def kernel():
     """The kernel ELF of the release build."""
     return SOURCE / "build" / "release" / "guest-kernel" / "nucleus.elf"
@@ -304,7 +308,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.list:
         for name, function in STAGES.items():
-            print(f"{name:<9} {function.__doc__}")
+            note = " (on request)" if name in ON_REQUEST else ""
+            print(f"{name:<9} {function.__doc__}{note}")
         return 0
     unknown = [name for name in arguments.stages if name not in STAGES]
     if unknown:
@@ -313,7 +318,7 @@ def main():
     RESULTS.mkdir(parents=True, exist_ok=True)
     report = Report()
     start = time.monotonic()
-    for name in arguments.stages or STAGES:
+    for name in arguments.stages or [name for name in STAGES if name not in ON_REQUEST]:
         run_stage(report, name)
     for stage, test, detail in report.skipped:
         print(f"skipped  {stage}: {test}: {detail}")

@@ -14,8 +14,8 @@ Result<Reference<File>> RootNode::open(std::uint32_t /*flags*/, Process& /*opene
 
 }  // namespace linux_server
 
-// The server keeps its tree of names for as long as it lives, and so do its tests: LeakSanitizer has
-// nothing to say about it.
+// The server keeps its tree of names for as long as it lives, and so do its tests: LeakSanitizer
+// has nothing to say about it.
 extern "C" int __lsan_is_turned_off() {  // NOLINT(bugprone-reserved-identifier): its name
   return 1;
 }

@@ -39,7 +39,7 @@ struct Machine {
   bool packed = false;         // all drivers in one domain
   bool prefer_serial = false;  // the console is the 16550 even if there is a virtio console
   bool print_milestones = false;
-  bool console_is_data = false;  // its input is a file or a pipe, not a keyboard
+  bool console_is_data = false;       // its input is a file or a pipe, not a keyboard
   std::uint64_t tsc_frequency = 0;    // Hz; 0: not said
   std::uint64_t start_time = 0;       // ns since 1970; 0: not said
   std::uint64_t machine_control = 0;  // physical address; 0: none

@@ -4,10 +4,11 @@
 
 namespace nucleus {
 
-// One lock guards all kernel state: the kernel is entered rarely and left within some hundred
-// instructions, so finer locks would cost each path more than they save. Interrupts are off in the
-// kernel. A processor that waits for the lock serves the requests of the one that holds it
-// (Processor::serve_requests), so that a holder may wait for the others. Defined in entry.S.
+// One lock guards all kernel state: the kernel is entered rarely and mostly left within some
+// hundred instructions (mapping many pages takes longer), so finer locks would cost each path more
+// than they save. Interrupts are off in the kernel. A processor that waits for the lock serves the
+// requests of the one that holds it (Processor::serve_requests), so that a holder may wait for the
+// others. Defined in entry.S.
 extern "C" std::uint32_t kernel_lock_word;
 
 struct Processor;

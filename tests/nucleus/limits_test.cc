@@ -116,7 +116,10 @@ TEST(a_domain_ends_with_the_one_that_paid_for_it) {
 TEST(unmapping_what_is_not_mapped_is_quick) {
   const std::uint64_t start = tsc();
   EXPECT_OK(guest::unmap(abi::kSelfSlot, 0x100'0000'0000, 0x3e00'0000'0000));
-  report("  ticks", tsc() - start);
+  const std::uint64_t ticks = tsc() - start;
+  report("  ticks", ticks);
+  // Walking each empty GiB took seconds where ring 0 is interpreted.
+  EXPECT(ticks < 1'000'000'000);
 }
 
 TEST(ports_next_to_a_capabilitys_are_out_of_reach) {

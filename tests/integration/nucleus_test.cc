@@ -14,18 +14,6 @@ std::string guest_directory() {
   return given != nullptr ? given : program_directory() + "/../guest-kernel";
 }
 
-// On QEMU 7.2's emulated processor one of the nucleus's tests fails, each thread having its own
-// vector registers: what XSETBV sets in a nested guest seems not to reach KVM, which undoes it, so
-// that XSAVE leaves the SSE state out. All others pass there.
-#define SKIP_ON_LANE_S()                                                                        \
-  do {                                                                                          \
-    if (on_lane_s()) {                                                                          \
-      GTEST_SKIP() << "threads lose their vector registers here, for a reason not yet proven; " \
-                      "lanes P and T"                                                           \
-                      " run these tests";                                                       \
-    }                                                                                           \
-  } while (false)
-
 // Runs tests/nucleus, a boot package whose first program is a test of the nucleus.
 void run_nucleus_tests(const std::string& processors) {
   const std::string guest = guest_directory();
@@ -40,13 +28,11 @@ void run_nucleus_tests(const std::string& processors) {
 
 TEST(Nucleus, PassesItsTestsOnOneProcessor) {
   REQUIRE_KVM();
-  SKIP_ON_LANE_S();
   run_nucleus_tests("1");
 }
 
 TEST(Nucleus, PassesItsTestsOnTwoProcessors) {
   REQUIRE_KVM();
-  SKIP_ON_LANE_S();
   run_nucleus_tests("2");
 }
 

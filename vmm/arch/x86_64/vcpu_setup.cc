@@ -1,11 +1,46 @@
+#include <cpuid.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 
 #include "cpuid_template.h"
 #include "vcpu_arch.h"
 #include "vmm/kvm_kind.h"
 
 namespace ensemble::vmm::arch {
+namespace {
+
+// True where this host's processor is QEMU's TCG (the hypervisor leaf's signature).
+bool host_is_emulated_by_qemu() {
+  constexpr uint32_t kHypervisorLeaf = 0x40000000;
+  std::array<uint32_t, 4> leaf = {};
+  __cpuid(kHypervisorLeaf, leaf[0], leaf[1], leaf[2], leaf[3]);
+  return std::memcmp(&leaf[1], "TCGTCGTCGTCG", 12) == 0;
+}
+
+// QEMU's TCG (7.2) runs a nested guest's XSETBV without the exit that KVM asked for. KVM goes on
+// with what it believes XCR0 to be, 1, and XSAVE leaves the vector registers out. There XCR0 starts
+// with all that CPUID promises; guests set it before they use it, so none of them sees a
+// difference.
+Result<void> enable_promised_state(int vcpu_fd, CpuidTable& table) {
+  const kvm_cpuid_entry2* promised = table.find(0xd, 0);
+  if (promised == nullptr) {
+    return {};
+  }
+  kvm_xcrs registers = {};
+  registers.nr_xcrs = 1;
+  registers.xcrs[0].xcr = 0;
+  registers.xcrs[0].value = promised->eax | uint64_t{promised->edx} << 32;
+  if (::ioctl(vcpu_fd, KVM_SET_XCRS, &registers) != 0) {
+    return std::unexpected(Error::from_errno(
+        fmt::format("KVM does not set XCR0 to {:#x}", registers.xcrs[0].value), errno));
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<void> initialize_vcpu(const Kvm& kvm, int vcpu_fd, kvm_run& run, unsigned index,
                              unsigned count) {
@@ -22,6 +57,9 @@ Result<void> initialize_vcpu(const Kvm& kvm, int vcpu_fd, kvm_run& run, unsigned
     return std::unexpected(set.error());
   }
   run.kvm_valid_regs = KVM_SYNC_X86_SREGS;
+  if (detect_ring0() == Ring0::kNative && host_is_emulated_by_qemu()) {
+    return enable_promised_state(vcpu_fd, *supported);
+  }
   return {};
 }
 

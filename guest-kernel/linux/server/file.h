@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <span>
 
 #include "guest-kernel/linux/server/node.h"
@@ -11,9 +10,6 @@
 namespace linux_server {
 
 struct Task;
-
-// What a call returns when its caller has to wait: it is made again when something has changed.
-inline constexpr std::int64_t kBlocked = std::numeric_limits<std::int64_t>::min();
 
 // What poll(2) asks and answers.
 enum Readiness : std::uint32_t { kReadable = 0x1, kWritable = 0x4, kInvalid = 0x20 };

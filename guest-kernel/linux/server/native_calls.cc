@@ -19,6 +19,7 @@ bool write_output(Task& task, guest::Message& answer) {
   while (done < size) {
     const std::size_t count = terminal.is_writable() ? terminal.write(page.subspan(done)) : 0;
     if (count == 0 && terminal.wait_for_room()) {
+      task.wait(terminal.changed());
       task.blocked = true;
       return false;
     }

@@ -11,28 +11,10 @@
 #include "guest-kernel/linux/server/descriptor_table.h"
 #include "guest-kernel/linux/server/growing_array.h"
 #include "guest-kernel/linux/server/reference.h"
+#include "guest-kernel/linux/server/task.h"
 #include "guest-kernel/linux/shim/layout.h"
 
 namespace linux_server {
-
-class Process;
-
-// A thread of a process, and the call that it waits for, if it does.
-struct Task {
-  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
-
-  Process* process = nullptr;
-  std::uint32_t id = 0;
-  guest::Slot thread = guest::kNoSlot;
-
-  std::uint64_t token = 0;  // of the call being served
-  std::uint64_t number = 0;
-  std::array<std::uint64_t, 6> arguments = {};
-  bool blocked = false;
-  // The call is being made again after it had blocked; `deadline` is what its first time set.
-  bool resumed = false;
-  std::uint64_t deadline = kNever;  // monotonic ns
-};
 
 // What sigaction(2) records.
 struct SignalAction {

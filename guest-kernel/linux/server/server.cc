@@ -330,6 +330,7 @@ void Server::take_input() {
       }
     }
   } while (!terminal_->wait_for_input());
+  terminal_->changed().wake();
   terminal_->notify_driver();
 }
 
@@ -339,22 +340,31 @@ void Server::handle_notification(std::uint64_t signals) {
   }
   if ((signals & kTimerSignal) != 0) {
     armed_ = Task::kNever;
+    resume_due();
   }
-  resume_blocked();
 }
 
-void Server::resume_blocked() {
+void Server::resume(Task& task) {
+  task.resumed = true;
+  guest::Message answer;
+  const std::uint64_t token = task.token;
+  if (task.process->native ? run_native_call(task, answer) : run_call(task, answer)) {
+    task.blocked = false;
+    guest::reply(token, answer);
+  }
+}
+
+void Server::resume_ready() {
+  while (Task* task = ready_tasks().first()) {
+    task->wait_for_deadline();
+    resume(*task);
+  }
+}
+
+void Server::resume_due() {
   for (Process* process : processes_) {
-    if (process == nullptr || !process->task().blocked) {
-      continue;
-    }
-    Task& task = process->task();
-    task.resumed = true;
-    guest::Message answer;
-    const std::uint64_t token = task.token;
-    if (process->native ? run_native_call(task, answer) : run_call(task, answer)) {
-      task.blocked = false;
-      guest::reply(token, answer);
+    if (process != nullptr && process->task().blocked && process->task().is_due()) {
+      resume(process->task());
     }
   }
 }
@@ -450,6 +460,7 @@ void Server::run() {
   std::uint64_t token = 0;
   guest::Message answer;
   for (;;) {
+    resume_ready();
     flush_output();
     arm_timer();
     const auto received = token != 0 ? receiver.reply_and_wait(token, answer) : receiver.wait();

@@ -87,7 +87,9 @@ class Server {
   bool handle_linux_call(Process& process, const guest::Received& received, guest::Message& answer);
   bool run_call(Task& task, guest::Message& answer);
   guest::Status connect(Process& process, guest::Slot port, bool native);
-  void resume_blocked();
+  void resume(Task& task);
+  void resume_ready();
+  void resume_due();
   void take_input();
   void flush_output();
   void arm_timer();

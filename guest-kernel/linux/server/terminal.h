@@ -9,6 +9,7 @@
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/start_info.h"
 #include "guest-kernel/linux/server/line_discipline.h"
+#include "guest-kernel/linux/server/task.h"
 
 namespace linux_server {
 
@@ -38,6 +39,8 @@ class Terminal : private EchoSink {
   bool has_news() const { return has_news_; }
   // The driver had better start on it: half the room is gone.
   bool is_half_full() const { return output_.room() < guest::kConsoleOutputSize / 2; }
+  // Woken when there may be something to read, or room to write.
+  WaitQueue& changed() { return changed_; }
   // Tells the driver what it waits for. Once after a batch of work.
   void notify_driver();
 
@@ -47,6 +50,7 @@ class Terminal : private EchoSink {
 
   bool echo(char byte) override;
 
+  WaitQueue changed_;
   guest::Slot driver_;
   bool has_news_ = false;
   guest::ByteRingProducer output_;

@@ -71,7 +71,7 @@ std::int64_t sleep_until(Task& task, std::uint64_t deadline) {
   if (!task.resumed) {
     task.deadline = deadline;
   }
-  return guest::monotonic_ns() >= task.deadline ? 0 : kBlocked;
+  return task.is_due() ? 0 : task.wait_for_deadline();
 }
 
 std::int64_t call_nanosleep(Task& task) {

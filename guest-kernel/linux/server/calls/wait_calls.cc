@@ -27,10 +27,6 @@ void set_deadline(Task& task, const std::uint64_t* interval) {
   }
 }
 
-bool is_due(const Task& task) {
-  return task.deadline != Task::kNever && guest::monotonic_ns() >= task.deadline;
-}
-
 std::int64_t poll(Task& task, const std::uint64_t* interval) {
   const std::uint64_t count = task.arguments[1];
   if (count > kMaximumEntries) {
@@ -60,7 +56,7 @@ std::int64_t poll(Task& task, const std::uint64_t* interval) {
       return -EFAULT;
     }
   }
-  return ready != 0 || is_due(task) ? ready : kBlocked;
+  return ready != 0 || task.is_due() ? ready : task.wait_for_any_file();
 }
 
 std::int64_t call_poll(Task& task) {
@@ -115,8 +111,8 @@ std::int64_t select(Task& task, const std::uint64_t* interval) {
       }
     }
   }
-  if (ready == 0 && !is_due(task)) {
-    return kBlocked;
+  if (ready == 0 && !task.is_due()) {
+    return task.wait_for_any_file();
   }
   for (std::size_t group = 0; group < kWanted.size(); ++group) {
     const std::uint64_t address = task.arguments[group + 1];
@@ -178,7 +174,7 @@ std::int64_t call_futex(Task& task) {
       }
       if (task.arguments[3] == 0) {
         task.deadline = Task::kNever;
-        return kBlocked;
+        return task.wait_for_deadline();
       }
       const auto time = read_time_spec(task.process->space(), task.arguments[3]);
       if (!time) {
@@ -191,7 +187,7 @@ std::int64_t call_futex(Task& task) {
         task.deadline = absolute ? (*time > origin ? *time - origin : 0)
                                  : add_time(guest::monotonic_ns(), *time);
       }
-      return is_due(task) ? -ETIMEDOUT : kBlocked;
+      return task.is_due() ? -ETIMEDOUT : task.wait_for_deadline();
     }
     default:
       return -ENOSYS;
@@ -200,7 +196,7 @@ std::int64_t call_futex(Task& task) {
 
 std::int64_t call_pause(Task& task) {
   task.deadline = Task::kNever;
-  return kBlocked;
+  return task.wait_for_deadline();
 }
 
 constexpr CallEntry kCalls[] = {

@@ -44,13 +44,13 @@ std::int64_t give(Task& task, std::uint64_t address, T value) {
 
 }  // namespace
 
-std::int64_t ConsoleFile::read(Task& /*task*/, const UserBuffer& buffer, std::uint64_t /*offset*/) {
+std::int64_t ConsoleFile::read(Task& task, const UserBuffer& buffer, std::uint64_t /*offset*/) {
   LineDiscipline& discipline = server().terminal().discipline();
   if (buffer.size() == 0) {
     return 0;
   }
   if (!discipline.is_readable()) {
-    return (flags() & O_NONBLOCK) != 0 ? -EAGAIN : kBlocked;
+    return (flags() & O_NONBLOCK) != 0 ? -EAGAIN : task.wait(server().terminal().changed());
   }
   // Looked at before anything is taken, so that a bad pointer loses no input.
   const std::span<std::byte> piece = buffer.piece(0, Access::kWrite);
@@ -75,7 +75,7 @@ std::int64_t ConsoleFile::write(Task& task, const UserBuffer& buffer, std::uint6
 }
 
 // Takes as much as there is room for: at least a byte, or the caller waits.
-std::int64_t ConsoleFile::write_bytes(Task& /*task*/, std::span<const std::byte> bytes) {
+std::int64_t ConsoleFile::write_bytes(Task& task, std::span<const std::byte> bytes) {
   Terminal& terminal = server().terminal();
   for (;;) {
     const std::size_t count = terminal.is_writable() ? terminal.write(bytes) : 0;
@@ -87,7 +87,7 @@ std::int64_t ConsoleFile::write_bytes(Task& /*task*/, std::span<const std::byte>
     }
     // Room that came since is no reason to wait: nobody would tell of it again.
     if (terminal.wait_for_room()) {
-      return kBlocked;
+      return task.wait(terminal.changed());
     }
   }
 }

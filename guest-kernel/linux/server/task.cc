@@ -1,0 +1,76 @@
+#include "guest-kernel/linux/server/task.h"
+
+#include <cstddef>
+#include <new>
+
+#include "guest-kernel/lib/clock.h"
+
+namespace linux_server {
+namespace {
+
+// All zeroes is an empty queue; no destructor runs.
+alignas(WaitQueue) std::byte ready_memory[sizeof(WaitQueue)];
+alignas(WaitQueue) std::byte any_file_memory[sizeof(WaitQueue)];
+
+WaitQueue& any_file() {
+  return *std::launder(reinterpret_cast<WaitQueue*>(any_file_memory));
+}
+
+}  // namespace
+
+WaitQueue& ready_tasks() {
+  return *std::launder(reinterpret_cast<WaitQueue*>(ready_memory));
+}
+
+Task::~Task() {
+  leave_queue();
+}
+
+void Task::leave_queue() {
+  if (queue_ == nullptr) {
+    return;
+  }
+  (previous_ != nullptr ? previous_->next_ : queue_->first_) = next_;
+  (next_ != nullptr ? next_->previous_ : queue_->last_) = previous_;
+  queue_ = nullptr;
+  next_ = previous_ = nullptr;
+}
+
+std::int64_t Task::wait(WaitQueue& queue) {
+  leave_queue();
+  queue_ = &queue;
+  previous_ = queue.last_;
+  (queue.last_ != nullptr ? queue.last_->next_ : queue.first_) = this;
+  queue.last_ = this;
+  return kBlocked;
+}
+
+std::int64_t Task::wait_for_any_file() {
+  return wait(any_file());
+}
+
+std::int64_t Task::wait_for_deadline() {
+  leave_queue();
+  return kBlocked;
+}
+
+bool Task::is_due() const {
+  return deadline != kNever && guest::monotonic_ns() >= deadline;
+}
+
+bool WaitQueue::wake_one() {
+  if (first_ == nullptr) {
+    return false;
+  }
+  first_->wait(ready_tasks());
+  return true;
+}
+
+void WaitQueue::wake() {
+  while (wake_one()) {
+  }
+  while (any_file().wake_one()) {
+  }
+}
+
+}  // namespace linux_server

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/result.h"
+
+namespace linux_server {
+
+class Process;
+class WaitQueue;
+
+// A thread of a process, and the call that it waits for, if it does.
+//
+// A call that has to wait returns task.wait(queue): the caller stays blocked, and the whole call is
+// made again, with `resumed` set, when the queue is woken or the deadline has passed. What it did
+// before it waited (bytes of a write that fitted, say) it keeps in `progress`.
+struct Task {
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
+  Task() = default;
+  Task(const Task&) = delete;
+  Task& operator=(const Task&) = delete;
+  ~Task();
+
+  // Both return kBlocked. The second waits until anything changes that a file's readiness depends
+  // on, as poll(2) and its kin do.
+  std::int64_t wait(WaitQueue& queue);
+  std::int64_t wait_for_any_file();
+  // Blocks without a queue: until `deadline`, or a signal.
+  std::int64_t wait_for_deadline();
+  bool is_due() const;
+
+  Process* process = nullptr;
+  std::uint32_t id = 0;
+  guest::Slot thread = guest::kNoSlot;
+
+  std::uint64_t token = 0;  // of the call being served
+  std::uint64_t number = 0;
+  std::array<std::uint64_t, 6> arguments = {};
+  bool blocked = false;
+  // The call is being made again after it had blocked; `deadline` is what its first time set.
+  bool resumed = false;
+  // It is made a last time because a signal arrived. If it returns kBlocked all the same, the
+  // program gets EINTR or the call is restarted, as sigaction(2) has it.
+  bool interrupted = false;
+  std::uint64_t deadline = kNever;  // monotonic ns
+  std::int64_t progress = 0;
+
+ private:
+  friend class WaitQueue;
+  void leave_queue();
+
+  WaitQueue* queue_ = nullptr;
+  Task* next_ = nullptr;  // in queue_
+  Task* previous_ = nullptr;
+};
+
+// Who waits for something to change: pipes, sockets, terminals, futexes, processes have one each.
+class WaitQueue {
+ public:
+  WaitQueue() = default;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+  ~WaitQueue() { wake(); }
+
+  // All who wait make their calls again, soon; so do those who wait for any file.
+  void wake();
+  // The one who waits longest only, and only where nobody polls it (futexes). False: nobody.
+  bool wake_one();
+  bool empty() const { return first_ == nullptr; }
+  Task* first() const { return first_; }
+  static Task* next(const Task& task) { return task.next_; }
+
+ private:
+  friend struct Task;
+
+  Task* first_ = nullptr;
+  Task* last_ = nullptr;
+};
+
+// Those whose calls are to be made again, in order. The server's loop empties it.
+WaitQueue& ready_tasks();
+
+}  // namespace linux_server

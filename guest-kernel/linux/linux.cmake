@@ -4,6 +4,7 @@ set(GUEST_LINUX ${CMAKE_CURRENT_LIST_DIR})
 add_executable(linux-shim
   ${GUEST_LINUX}/shim/entry.S
   ${GUEST_LINUX}/shim/shim.cc
+  ${GUEST_LINUX}/shim/signals.cc
   ${GUEST_SOURCE}/lib/memory.cc
   ${GUEST_SOURCE}/lib/system_call.cc
   ${GUEST_SOURCE}/lib/system_call.S)

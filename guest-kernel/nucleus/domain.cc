@@ -143,6 +143,8 @@ Domain* create_domain(Domain* payer, std::uint64_t slot_count, std::uint64_t pag
   }
   domain->type = ObjectType::kDomain;
   domain->quota = domain->quota_total = quota;
+  domain->payer = payer;
+  domain->shares_quota = payer != nullptr && pages == 0;
   domain->slots = static_cast<Slot*>(allocate_charged(*domain, slot_count * sizeof(Slot)));
   if (domain->slots != nullptr) {
     domain->slot_count = slot_count;
@@ -150,7 +152,7 @@ Domain* create_domain(Domain* payer, std::uint64_t slot_count, std::uint64_t pag
   if (domain->slots == nullptr || !create_page_table(*domain)) {
     destroy_page_table(*domain);
     if (domain->slots != nullptr) {
-      free_kernel_memory(domain->slots, slot_count * sizeof(Slot));
+      free_charged(*domain, domain->slots, slot_count * sizeof(Slot));
     }
     if (payer != nullptr) {
       free_charged(*payer, domain, sizeof(Domain));
@@ -159,7 +161,6 @@ Domain* create_domain(Domain* payer, std::uint64_t slot_count, std::uint64_t pag
   }
   if (payer != nullptr) {
     payer->quota -= quota;
-    domain->payer = payer;
     add_reference(payer);
     domain->next_sibling = payer->first_child;
     if (payer->first_child != nullptr) {

@@ -120,7 +120,20 @@ std::uint64_t total_kernel_pages() {
   return (pool_end - pool_start) / kPageSize;
 }
 
-void* allocate_charged(Domain& payer, std::uint64_t size) {
+namespace {
+
+Domain& account_of(Domain& domain) {
+  Domain* account = &domain;
+  while (account->shares_quota) {
+    account = account->payer;
+  }
+  return *account;
+}
+
+}  // namespace
+
+void* allocate_charged(Domain& domain, std::uint64_t size) {
+  Domain& payer = account_of(domain);
   const std::uint64_t block = block_size(size);
   if (payer.quota < block) {
     return nullptr;
@@ -132,8 +145,8 @@ void* allocate_charged(Domain& payer, std::uint64_t size) {
   return memory;
 }
 
-void free_charged(Domain& payer, void* memory, std::uint64_t size) {
-  payer.quota += block_size(size);
+void free_charged(Domain& domain, void* memory, std::uint64_t size) {
+  account_of(domain).quota += block_size(size);
   free_kernel_memory(memory, size);
 }
 

@@ -34,8 +34,9 @@ void free_kernel_memory(void* memory, std::uint64_t size);
 std::uint64_t free_kernel_pages();
 std::uint64_t total_kernel_pages();
 
-// As above, with the block's size charged to (or given back to) the domain's quota.
-void* allocate_charged(Domain& payer, std::uint64_t size);
-void free_charged(Domain& payer, void* memory, std::uint64_t size);
+// As above, with the block's size charged to (or given back to) the domain's quota, or that of whom
+// it shares one with.
+void* allocate_charged(Domain& domain, std::uint64_t size);
+void free_charged(Domain& domain, void* memory, std::uint64_t size);
 
 }  // namespace nucleus

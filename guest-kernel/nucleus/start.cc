@@ -29,11 +29,11 @@ std::uint64_t pages_up(std::uint64_t size) {
   return (size + kPageSize - 1) & ~(kPageSize - 1);
 }
 
-// 1/64 of the memory, 1 to 64 MiB.
+// 1/32 of the memory, 2 to 64 MiB.
 std::uint64_t kernel_pool_size(std::uint64_t memory) {
-  constexpr std::uint64_t kLeast = 1 << 20;
+  constexpr std::uint64_t kLeast = 2 << 20;
   constexpr std::uint64_t kMost = 64 << 20;
-  const std::uint64_t share = (memory / 64) & ~(kPageSize - 1);
+  const std::uint64_t share = (memory / 32) & ~(kPageSize - 1);
   return share < kLeast ? kLeast : share > kMost ? kMost : share;
 }
 

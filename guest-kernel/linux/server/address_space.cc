@@ -7,20 +7,15 @@
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/shim/layout.h"
 
+// Which addresses are in use: adding, removing, moving and protecting ranges.
 namespace linux_server {
 namespace {
 
 constexpr std::uint64_t kPage = abi::kPageSize;
 constexpr std::uint64_t kLargePage = abi::kLargePageSize;
-constexpr std::uint8_t kProtectRead = 1;
 constexpr std::uint8_t kProtectWrite = 2;
-constexpr std::uint8_t kProtectExecute = 4;
-// What a fault maps where a large page does not fit: more than the page, since a fault costs more
-// than a dozen entries.
-constexpr std::uint64_t kFaultWindow = 64 * 1024;
-// A heap that grows by more than this gets its memory when it touches it.
-constexpr std::uint64_t kEagerHeap = 16 * 1024 * 1024;
-constexpr unsigned kFutileFaults = 4;
+// Writable contents of a file up to this size are copied at once: most of them will be written to.
+constexpr std::uint64_t kEagerCopy = 64 * 1024;
 
 std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
   return value & ~(unit - 1);
@@ -37,32 +32,16 @@ bool is_user_range(std::uint64_t start, std::uint64_t size) {
   return start >= abi::kSharedEnd || start + size <= abi::kSharedStart;
 }
 
-bool allows(std::uint8_t protection, Access access) {
-  switch (access) {
-    case Access::kRead:
-      return protection != 0;  // x86 has no page that can be written or executed but not read
-    case Access::kWrite:
-      return (protection & kProtectWrite) != 0;
-    case Access::kExecute:
-      return (protection & kProtectExecute) != 0;
-  }
-  return false;
-}
-
-// Large enough machines back untouched memory by large pages.
-bool is_plentiful(std::uint64_t size) {
-  return memory_pool().available() >= size + memory_pool().total() / 4;
-}
-
 }  // namespace
 
 AddressSpace::AddressSpace(guest::Slot domain, guest::Slot root, std::span<const std::byte> archive)
     : domain_(domain), root_(root), archive_(archive) {}
 
-AddressSpace::~AddressSpace() {
+void AddressSpace::clear() {
   for (const Segment& segment : segments_) {
     release(segment);
   }
+  segments_.clear();
 }
 
 void AddressSpace::release(const Segment& segment) {
@@ -71,89 +50,47 @@ void AddressSpace::release(const Segment& segment) {
   }
 }
 
-std::byte* AddressSpace::view(const Segment& segment) const {
-  if (segment.backing == Backing::kRoot) {
-    return const_cast<std::byte*>(archive_.data()) + segment.offset;  // never written to
+Result<void> AddressSpace::insert(const Segment& segment) {
+  if (!is_user_range(segment.start, segment.size()) ||
+      !segments_.is_free(segment.start, segment.end) || !segments_.insert(segment)) {
+    return fail(ENOMEM);
   }
-  return memory_pool().at(segment.offset);
-}
-
-Result<void> AddressSpace::map_segment(const Segment& segment) {
-  if (segment.backing == Backing::kNone || segment.protection == 0) {
-    return {};
-  }
-  const guest::Slot region = segment.backing == Backing::kRoot ? root_ : memory_pool().region();
-  const guest::Status status = guest::map(domain_, segment.start, region, segment.offset,
-                                          segment.size(), segment.protection | abi::kRightRead);
-  return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
+  return {};
 }
 
 Result<void> AddressSpace::add(const Segment& segment) {
-  if (!is_user_range(segment.start, segment.size()) ||
-      !segments_.is_free(segment.start, segment.end)) {
+  if (const auto inserted = insert(segment); !inserted) {
+    return inserted;
+  }
+  return map_range(segment.start, segment.end);
+}
+
+Result<void> AddressSpace::replace(const Segment& segment) {
+  // Room first, so that nothing can fail half-way.
+  if (!segments_.prepare() || !segments_.split(segment.start, segment.end)) {
     return fail(ENOMEM);
   }
-  if (!segments_.insert(segment)) {
-    return fail(ENOMEM);
-  }
-  return map_segment(segment);
+  segments_.remove(segment.start, segment.end);
+  static_cast<void>(segments_.insert(segment));
+  return {};
 }
 
 Result<void> AddressSpace::add_memory(Segment segment) {
   segment.backing = Backing::kNone;
-  if (const auto added = add(segment); !added) {
-    return added;
+  if (const auto inserted = insert(segment); !inserted) {
+    return inserted;
   }
   return give_memory(segment.start, segment.end);
-}
-
-// Puts memory behind [start, end), which lies in one segment that has none.
-Result<void> AddressSpace::give_memory(std::uint64_t start, std::uint64_t end) {
-  if (!segments_.split(start, end)) {
-    return fail(ENOMEM);
-  }
-  while (start < end) {
-    // A whole large page where one fits, else up to its border.
-    const std::uint64_t border = round_down(start, kLargePage) + kLargePage;
-    std::uint64_t size = std::min(end, border) - start;
-    if (start % kLargePage != 0 && end - start <= kLargePage) {
-      size = std::min(end - start, kLargePage - kPage);
-    }
-    std::uint64_t offset = memory_pool().allocate(size);
-    while (offset == MemoryPool::kNone && size > kPage) {
-      size = round_up(size / 2, kPage);
-      offset = memory_pool().allocate(size);
-    }
-    if (offset == MemoryPool::kNone) {
-      return fail(ENOMEM);
-    }
-    if (!segments_.split(start, start + size)) {
-      memory_pool().free(offset, size);
-      return fail(ENOMEM);
-    }
-    Segment piece = *segments_.find(start);
-    piece.backing = Backing::kMemory;
-    piece.offset = offset;
-    segments_.remove(piece.start, piece.end);
-    if (!segments_.insert(piece)) {
-      memory_pool().free(offset, size);
-      return fail(ENOMEM);
-    }
-    if (const auto mapped = map_segment(piece); !mapped) {
-      return mapped;
-    }
-    start += size;
-  }
-  return {};
 }
 
 Result<void> AddressSpace::add_contents(const Segment& segment,
                                         std::span<const std::byte> contents) {
   const std::uint64_t archive_offset = reinterpret_cast<std::uint64_t>(contents.data()) -
                                        reinterpret_cast<std::uint64_t>(archive_.data());
+  const bool writable = (segment.protection & kProtectWrite) != 0;
   std::uint64_t in_place = 0;
-  if ((segment.protection & kProtectWrite) == 0 && archive_offset < archive_.size() &&
-      archive_offset % kPage == 0) {
+  if (archive_offset < archive_.size() && archive_offset % kPage == 0 &&
+      (!writable || contents.size() > kEagerCopy)) {
     in_place = std::min(round_down(contents.size(), kPage), segment.size());
   }
   if (in_place != 0) {
@@ -161,6 +98,7 @@ Result<void> AddressSpace::add_contents(const Segment& segment,
     first.end = segment.start + in_place;
     first.backing = Backing::kRoot;
     first.offset = archive_offset;
+    first.copy_on_write = true;
     if (const auto added = add(first); !added) {
       return added;
     }
@@ -192,7 +130,7 @@ Result<void> AddressSpace::add_contents(const Segment& segment,
   last.start = segment.start + in_place + copied;
   last.file_offset += in_place + copied;
   last.backing = Backing::kNone;
-  return add(last);
+  return insert(last);
 }
 
 std::uint64_t AddressSpace::find_range(std::uint64_t size, std::uint64_t hint) const {
@@ -217,7 +155,7 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
     if (segments_.at(index).use == SegmentUse::kShim) {
       return fail(EINVAL);
     }
-    mapped = mapped || segments_.at(index).backing != Backing::kNone;
+    mapped = mapped || segments_.at(index).mapped != Mapped::kNothing;
   }
   if (mapped && guest::unmap(domain_, start, size) != guest::Status::kOk) {
     return fail(ENOMEM);
@@ -230,39 +168,10 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
   return {};
 }
 
-// Gives pages of the root archive that will be written to a copy of their own.
-Result<void> AddressSpace::make_private(std::uint64_t start, std::uint64_t end) {
-  while (start < end) {
-    Segment segment = *segments_.find(start);
-    start = segment.end;
-    if (segment.backing != Backing::kRoot) {
-      continue;
-    }
-    const std::byte* contents = view(segment);
-    segments_.remove(segment.start, segment.end);
-    segment.backing = Backing::kNone;
-    if (!segments_.insert(segment)) {
-      return fail(ENOMEM);
-    }
-    if (const auto given = give_memory(segment.start, segment.end); !given) {
-      return given;
-    }
-    for (std::uint64_t address = segment.start; address < segment.end;) {
-      const Segment& piece = *segments_.find(address);
-      const std::uint64_t count = std::min(piece.end, segment.end) - address;
-      std::memcpy(view(piece) + (address - piece.start), contents + (address - segment.start),
-                  count);
-      address += count;
-    }
-  }
-  return {};
-}
-
 Result<void> AddressSpace::protect(std::uint64_t start, std::uint64_t size,
                                    std::uint8_t protection) {
   const std::uint64_t end = start + size;
-  if (!is_user_range(start, size) || !segments_.covers(start, end) ||
-      !segments_.split(start, end)) {
+  if (!is_user_range(start, size) || !segments_.covers(start, end)) {
     return fail(ENOMEM);
   }
   for (std::size_t index = segments_.index_after(start);
@@ -271,34 +180,27 @@ Result<void> AddressSpace::protect(std::uint64_t start, std::uint64_t size,
       return fail(EACCES);
     }
   }
-  if ((protection & kProtectWrite) != 0) {
-    if (const auto copied = make_private(start, end); !copied) {
-      return copied;
-    }
-  }
   for (std::uint64_t address = start; address < end;) {
-    Segment segment = *segments_.find(address);
-    segment.offset += address - segment.start;
-    segment.file_offset += address - segment.start;
-    segment.start = address;
-    segment.end = std::min(segment.end, end);
+    Segment segment = segments_.piece(address, end);
     address = segment.end;
-    const bool was_mapped = segment.backing != Backing::kNone && segment.protection != 0;
-    segment.protection = protection;
-    if (!segments_.split(segment.start, segment.end)) {
-      return fail(ENOMEM);
+    if (segment.protection == protection) {
+      continue;
     }
-    segments_.remove(segment.start, segment.end);
-    if (!segments_.insert(segment)) {
-      return fail(ENOMEM);
+    const Mapped was_mapped = segment.mapped;
+    segment.protection = protection;
+    segment.mapped = protection == 0 ? Mapped::kNothing : was_mapped;
+    if (const auto replaced = replace(segment); !replaced) {
+      return replaced;
     }
     if (protection == 0) {
-      if (was_mapped &&
+      if (was_mapped != Mapped::kNothing &&
           guest::unmap(domain_, segment.start, segment.size()) != guest::Status::kOk) {
         return fail(ENOMEM);
       }
-    } else if (const auto mapped = map_segment(segment); !mapped) {
-      return mapped;
+    } else if (segment.backing != Backing::kNone) {
+      if (const auto mapped = map_range(segment.start, segment.end); !mapped) {
+        return mapped;
+      }
     }
   }
   return {};
@@ -310,25 +212,27 @@ Result<void> AddressSpace::move(std::uint64_t from, std::uint64_t size, std::uin
       !segments_.split(from, from + size)) {
     return fail(ENOMEM);
   }
+  for (std::size_t index = segments_.index_after(from);
+       index < segments_.size() && segments_.at(index).start < from + size; ++index) {
+    if (segments_.at(index).use == SegmentUse::kShim) {
+      return fail(EFAULT);
+    }
+  }
   if (guest::unmap(domain_, from, size) != guest::Status::kOk) {
     return fail(ENOMEM);
   }
   for (std::uint64_t moved = 0; moved < size;) {
-    Segment segment = *segments_.find(from + moved);
-    const std::uint64_t skipped = from + moved - segment.start;
-    segment.start += skipped;
-    segment.offset += skipped;
-    segment.file_offset += skipped;
-    segment.end = std::min(segment.end, from + size);
+    Segment segment = segments_.piece(from + moved, from + size);
+    if (!segments_.prepare()) {
+      return fail(ENOMEM);
+    }
     segments_.remove(segment.start, segment.end);
     const std::uint64_t length = segment.size();
     segment.start = to + moved;
     segment.end = segment.start + length;
-    if (!segments_.insert(segment)) {
-      release(segment);
-      return fail(ENOMEM);
-    }
-    if (const auto mapped = map_segment(segment); !mapped) {
+    segment.mapped = Mapped::kNothing;
+    static_cast<void>(segments_.insert(segment));
+    if (const auto mapped = map_range(segment.start, segment.end); !mapped) {
       return mapped;
     }
     moved += length;
@@ -342,139 +246,25 @@ Result<void> AddressSpace::discard(std::uint64_t start, std::uint64_t size) {
     return fail(ENOMEM);
   }
   for (std::uint64_t address = start; address < end;) {
-    const Segment segment = *segments_.find(address);
-    const std::uint64_t stop = std::min(segment.end, end);
-    if (segment.backing == Backing::kMemory && segment.file == nullptr &&
-        (segment.use == SegmentUse::kAnonymous || segment.use == SegmentUse::kHeap)) {
-      if (const auto removed = remove(address, stop - address); !removed) {
-        return removed;
-      }
-      Segment empty = segment;
-      empty.start = address;
-      empty.end = stop;
-      empty.backing = Backing::kNone;
-      empty.offset = 0;
-      if (!segments_.insert(empty)) {
-        return fail(ENOMEM);
-      }
+    const Segment segment = segments_.piece(address, end);
+    address = segment.end;
+    if (segment.backing != Backing::kMemory || segment.file != nullptr || segment.shared ||
+        (segment.use != SegmentUse::kAnonymous && segment.use != SegmentUse::kHeap)) {
+      continue;
     }
-    address = stop;
-  }
-  return {};
-}
-
-FaultOutcome AddressSpace::handle_fault(std::uint64_t address, Access access) {
-  const Segment* segment = segments_.find(address);
-  if (segment == nullptr || !allows(segment->protection, access)) {
-    return FaultOutcome::kBadAddress;
-  }
-  if (segment->backing != Backing::kNone) {
-    // It is mapped: the fault was another thread's race, or mapping again does not help.
-    repeated_faults_ = last_fault_ == address ? repeated_faults_ + 1 : 0;
-    last_fault_ = address;
-    if (repeated_faults_ >= kFutileFaults) {
-      return FaultOutcome::kBadAddress;
+    if (const auto removed = remove(segment.start, segment.size()); !removed) {
+      return removed;
     }
-    return map_segment(*segment) ? FaultOutcome::kResolved : FaultOutcome::kNoMemory;
-  }
-  std::uint64_t start = round_down(address, kLargePage);
-  std::uint64_t end = start + kLargePage;
-  if (start < segment->start || end > segment->end || !is_plentiful(kLargePage)) {
-    start = std::max(round_down(address, kFaultWindow), segment->start);
-    end = std::min(round_down(address, kFaultWindow) + kFaultWindow, segment->end);
-  }
-  if (give_memory(start, end)) {
-    return FaultOutcome::kResolved;
-  }
-  // The window did not fit any more; perhaps the page itself has got its memory.
-  segment = segments_.find(address);
-  const std::uint64_t page = round_down(address, kPage);
-  return segment->backing != Backing::kNone || give_memory(page, page + kPage)
-             ? FaultOutcome::kResolved
-             : FaultOutcome::kNoMemory;
-}
-
-Result<std::span<std::byte>> AddressSpace::window(std::uint64_t address, std::uint64_t size,
-                                                  Access access) {
-  const Segment* segment = segments_.find(address);
-  if (segment == nullptr || !allows(segment->protection, access)) {
-    return fail(EFAULT);
-  }
-  if (segment->backing == Backing::kNone) {
-    if (handle_fault(address, access) != FaultOutcome::kResolved) {
+    Segment empty = segment;
+    empty.backing = Backing::kNone;
+    empty.offset = 0;
+    empty.copy_on_write = false;
+    empty.mapped = Mapped::kNothing;
+    if (!segments_.insert(empty)) {
       return fail(ENOMEM);
     }
-    segment = segments_.find(address);
-  }
-  return std::span(view(*segment) + (address - segment->start),
-                   std::min(size, segment->end - address));
-}
-
-Result<void> AddressSpace::start_heap(std::uint64_t start) {
-  heap_start_ = heap_end_ = heap_limit_ = start;
-  if (is_plentiful(kLargePage) && !grow_heap(start + kLargePage)) {
-    return fail(ENOMEM);
   }
   return {};
-}
-
-void AddressSpace::adopt_heap_end(std::uint64_t end) {
-  if (end >= heap_start_ && end <= heap_limit_) {
-    heap_end_ = end;
-  }
-}
-
-// Adds memory up to `end` at least: in large pages where there is enough, so that growing rarely
-// asks the nucleus.
-bool AddressSpace::grow_heap(std::uint64_t end) {
-  Segment segment;
-  segment.start = heap_limit_;
-  segment.end = round_up(end, is_plentiful(kLargePage) ? kLargePage : kPage);
-  segment.protection = kProtectRead | kProtectWrite;
-  segment.use = SegmentUse::kHeap;
-  if (segment.size() > memory_pool().total()) {
-    return false;
-  }
-  const bool eager = segment.size() <= kEagerHeap && is_plentiful(segment.size());
-  if (!(eager ? add_memory(segment) : add(segment))) {
-    return false;
-  }
-  heap_limit_ = segment.end;
-  return true;
-}
-
-std::uint64_t AddressSpace::move_heap_end(std::uint64_t end) {
-  if (end < heap_start_ || !is_user_range(heap_start_, end - heap_start_ + kPage)) {
-    return heap_end_;
-  }
-  if (end > heap_limit_) {
-    heap_end_ = grow_heap(end) ? end : heap_end_;
-    return heap_end_;
-  }
-  if (end < heap_end_) {
-    // Memory that the heap gave up reads as zero when it comes back.
-    const std::uint64_t kept = std::min(round_up(end, kLargePage), heap_limit_);
-    if (kept < heap_limit_) {
-      if (!remove(kept, heap_limit_ - kept)) {
-        return heap_end_;
-      }
-      heap_limit_ = kept;
-    }
-    for (std::uint64_t address = end; address < std::min(heap_end_, kept);) {
-      const Segment* segment = segments_.find(address);
-      if (segment == nullptr || segment->use != SegmentUse::kHeap) {
-        address = round_down(address, kPage) + kPage;  // the program took it out itself
-        continue;
-      }
-      const std::uint64_t stop = std::min({segment->end, heap_end_, kept});
-      if (segment->backing != Backing::kNone) {
-        std::memset(view(*segment) + (address - segment->start), 0, stop - address);
-      }
-      address = stop;
-    }
-  }
-  heap_end_ = end;
-  return heap_end_;
 }
 
 }  // namespace linux_server

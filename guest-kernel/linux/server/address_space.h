@@ -25,12 +25,13 @@ class AddressSpace {
   AddressSpace(guest::Slot domain, guest::Slot root, std::span<const std::byte> archive);
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
+  ~AddressSpace() { clear(); }
   // Gives the memory back. The domain has ended or its mappings are gone.
-  ~AddressSpace();
+  void clear();
 
   const SegmentMap& segments() const { return segments_; }
 
-  // Adds a segment to a free range and maps what backs it. ENOMEM.
+  // Adds a segment to a free range and maps what backs it. ENOMEM; what backs it stays the caller's.
   Result<void> add(const Segment& segment);
   // As add(), with fresh memory behind all of it (at most 2 MiB at a time is contiguous).
   Result<void> add_memory(Segment segment);
@@ -51,6 +52,14 @@ class AddressSpace {
   Result<void> move(std::uint64_t from, std::uint64_t size, std::uint64_t to);
   // Gives back the memory of anonymous segments in the range: they read as zero again.
   Result<void> discard(std::uint64_t start, std::uint64_t size);
+
+  // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one of
+  // the two writes to it. The shim's pages and the stack around `stack_pointer` are copied at once.
+  // ENOMEM: this space is to be thrown away; the parent is as it was.
+  Result<void> copy_from(AddressSpace& parent, std::uint64_t stack_pointer);
+
+  // Adds a page for one more thread's shim (shim::ThreadPage). ENOMEM.
+  Result<void> add_thread_page(std::uint64_t address);
 
   FaultOutcome handle_fault(std::uint64_t address, Access access);
 
@@ -88,9 +97,18 @@ class AddressSpace {
   std::uint64_t resident() const;
 
  private:
-  Result<void> map_segment(const Segment& segment);
+  // Adds a segment to a free range without mapping anything.
+  Result<void> insert(const Segment& segment);
+  // Gives a piece of a segment, which `segment` names by its start and end, new properties.
+  Result<void> replace(const Segment& segment);
+  // Maps what is behind [start, end), which lies in one segment, as far as it may be accessed now.
+  Result<void> map_range(std::uint64_t start, std::uint64_t end);
   Result<void> give_memory(std::uint64_t start, std::uint64_t end);
-  Result<void> make_private(std::uint64_t start, std::uint64_t end);
+  // Replaces what is behind [start, end), in one segment, by memory of its own with the same bytes.
+  Result<void> copy_pages(std::uint64_t start, std::uint64_t end);
+  Result<void> break_sharing(std::uint64_t address);
+  Result<void> share_segment(Segment& segment, AddressSpace& child, std::uint64_t stack_pointer);
+  FaultOutcome fill_hole(const Segment& segment, std::uint64_t address);
   void release(const Segment& segment);
   bool grow_heap(std::uint64_t end);
   std::byte* view(const Segment& segment) const;

@@ -20,6 +20,7 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
   pages.protection = kProtectReadWrite;
   pages.backing = Backing::kMemory;
   pages.use = SegmentUse::kShim;
+  pages.mapped = Mapped::kFully;
   Segment stack = pages;
   stack.start = shim::kBlock;
   stack.end = shim::kStackTop;
@@ -29,6 +30,7 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
   rest.start = shim::kStackTop - shim::kStackSize;
   rest.end = shim::kBlock;
   rest.backing = Backing::kNone;
+  rest.mapped = Mapped::kNothing;
   if (!segments_.insert(pages)) {
     memory_pool().free(offset, abi::kLargePageSize);
     return fail(ENOMEM);
@@ -39,6 +41,15 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
   const guest::Status status = guest::map(domain_, shim::kBlock, memory_pool().region(), offset,
                                           abi::kLargePageSize, abi::kRightRead | abi::kRightWrite);
   return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
+}
+
+Result<void> AddressSpace::add_thread_page(std::uint64_t address) {
+  Segment page;
+  page.start = address;
+  page.end = address + abi::kPageSize;
+  page.protection = kProtectReadWrite;
+  page.use = SegmentUse::kShim;
+  return add_memory(page);
 }
 
 }  // namespace linux_server

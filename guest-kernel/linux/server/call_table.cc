@@ -34,6 +34,9 @@ void build_call_table() {
   add(path_calls());
   add(memory_calls());
   add(process_calls());
+  add(child_calls());
+  add(clone_calls());
+  add(exec_calls());
   add(signal_calls());
   add(time_calls());
   add(wait_calls());

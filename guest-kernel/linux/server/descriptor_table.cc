@@ -53,6 +53,23 @@ std::int64_t DescriptorTable::put(std::uint64_t descriptor, Reference<File> file
   return static_cast<std::int64_t>(descriptor);
 }
 
+Reference<DescriptorTable> DescriptorTable::copy() const {
+  Reference<DescriptorTable> table(new DescriptorTable());
+  if (!table || !table->grow(capacity_)) {
+    return {};
+  }
+  std::copy(entries_, entries_ + capacity_, table->entries_);
+  return table;
+}
+
+void DescriptorTable::close_for_exec() {
+  for (std::uint32_t number = 0; number < capacity_; ++number) {
+    if (entries_[number].close_on_exec) {
+      close(number);
+    }
+  }
+}
+
 bool DescriptorTable::close(std::uint64_t descriptor) {
   if (descriptor >= capacity_ || !entries_[descriptor].file) {
     return false;

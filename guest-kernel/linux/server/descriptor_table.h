@@ -21,6 +21,10 @@ class DescriptorTable : public Counted {
   std::int64_t add(Reference<File> file, bool close_on_exec, std::uint64_t lowest = 0);
   // Gives it that number, closing what has it. EBADF, ENOMEM.
   std::int64_t put(std::uint64_t descriptor, Reference<File> file, bool close_on_exec);
+  // The same files at the same numbers, for a child. Null: no memory.
+  Reference<DescriptorTable> copy() const;
+  // Closes those that exec closes.
+  void close_for_exec();
   // False: it is not open.
   bool close(std::uint64_t descriptor);
   bool close_on_exec(std::uint64_t descriptor) const;

@@ -1,9 +1,15 @@
 #include "guest-kernel/linux/server/faults.h"
 
+#include <array>
+#include <string_view>
+
 #include "guest-kernel/abi/system_call.h"
+#include "guest-kernel/lib/format.h"
+#include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/shim_image.h"
-#include "guest-kernel/linux/server/signal_numbers.h"
+#include "guest-kernel/linux/server/signals.h"
+#include "guest-kernel/linux/server/thread_redirect.h"
 
 namespace linux_server {
 namespace {
@@ -23,75 +29,163 @@ Access access_of(std::uint64_t error) {
 
 struct ExceptionSignal {
   Signal signal;
-  std::string_view reason;
+  std::int32_t code;  // si_code
+  bool at_instruction;
 };
 
 ExceptionSignal signal_of(std::uint64_t vector) {
   switch (vector) {
     case 0:
-      return {kSignalFloatingPoint, "division error"};
+      return {kSignalFloatingPoint, 1, true};  // FPE_INTDIV
     case 1:
+      return {kSignalTrap, 2, true};  // TRAP_TRACE
     case 3:
-      return {kSignalTrap, "breakpoint"};
+      return {kSignalTrap, SignalInfo::kKernel, false};
     case 6:
-      return {kSignalIllegal, "illegal instruction"};
+      return {kSignalIllegal, 2, true};  // ILL_ILLOPN
     case 16:
     case 19:
-      return {kSignalFloatingPoint, "floating-point exception"};
+      return {kSignalFloatingPoint, 7, true};  // FPE_FLTINV
     case 17:
-      return {kSignalBus, "unaligned access"};
+      return {kSignalBus, 1, true};  // BUS_ADRALN
     default:
-      return {kSignalSegmentation, "segmentation fault"};
+      return {kSignalSegmentation, SignalInfo::kKernel, false};
   }
 }
 
+std::string_view reason_of(Signal signal) {
+  switch (signal) {
+    case kSignalFloatingPoint:
+      return "arithmetic exception";
+    case kSignalTrap:
+      return "breakpoint";
+    case kSignalIllegal:
+      return "illegal instruction";
+    case kSignalBus:
+      return "bus error";
+    case kSignalKill:
+      return "killed: out of memory";
+    default:
+      return "segmentation fault";
+  }
+}
+
+SignalInfo describe(const ProcessMemory& memory, const guest::Message& fault) {
+  const std::uint64_t vector = fault[0] & 0xff;
+  if (vector == kPageFault) {
+    constexpr std::int32_t kNotMapped = 1;  // SEGV_MAPERR
+    constexpr std::int32_t kNotAllowed = 2;  // SEGV_ACCERR
+    const bool mapped = memory.space().segments().find(fault[2]) != nullptr;
+    return SignalInfo::of_fault(kSignalSegmentation, mapped ? kNotAllowed : kNotMapped, fault[2]);
+  }
+  const ExceptionSignal exception = signal_of(vector);
+  return SignalInfo::of_fault(exception.signal, exception.code,
+                              exception.at_instruction ? fault[3] : 0);
+}
+
 // The shim was copying to or from a pointer of the application's that is bad: that call fails.
-bool redirect_shim(Process& process, std::uint64_t instruction) {
+bool redirect_shim(const Task& task, std::uint64_t instruction) {
   const shim::CodeHeader& code = shim_code();
-  if (process.native || instruction < code.copy_begin || instruction >= code.copy_end) {
+  if (task.page == nullptr || instruction < code.copy_begin || instruction >= code.copy_end) {
     return false;
   }
-  auto registers = guest::read_thread(process.task().thread, abi::RegisterGroup::kControl);
+  auto registers = guest::read_thread(task.thread, abi::RegisterGroup::kControl);
   if (!registers) {
     return false;
   }
   (*registers)[0] = code.copy_fixup;
-  return guest::write_thread(process.task().thread, abi::RegisterGroup::kControl, *registers) ==
+  return guest::write_thread(task.thread, abi::RegisterGroup::kControl, *registers) ==
          guest::Status::kOk;
+}
+
+// Which thread has faulted. The nucleus's number is learnt the first time, from the GS base.
+Task* find_faulted(const ProcessMemory& memory, std::uint64_t nucleus_id) {
+  Task* unknown = nullptr;
+  unsigned unknown_count = 0;
+  for (Task* task : all_tasks()) {
+    if (task == nullptr || task_at(task->index, memory) == nullptr ||
+        task->thread == guest::kNoSlot) {
+      continue;
+    }
+    if (task->nucleus_id == nucleus_id) {
+      return task;
+    }
+    if (task->nucleus_id == 0) {
+      unknown = task;
+      ++unknown_count;
+    }
+  }
+  for (Task* task : all_tasks()) {
+    if (unknown_count > 1 && task != nullptr && task_at(task->index, memory) != nullptr &&
+        task->nucleus_id == 0 && task->thread != guest::kNoSlot) {
+      // Only the one that has faulted, and is not answered yet, can be read.
+      const auto control = guest::read_thread(task->thread, abi::RegisterGroup::kControl);
+      const auto told = guest::information(abi::InformationKind::kThread, 0, task->thread);
+      if (control && told && (*told)[2] == nucleus_id) {
+        unknown = task;
+        break;
+      }
+    }
+  }
+  if (unknown != nullptr) {
+    unknown->nucleus_id = nucleus_id;
+  }
+  return unknown;
+}
+
+void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
+  constexpr std::uint32_t kFirstProcess = 1;
+  Process& process = *task.process;
+  if (process.id() == kFirstProcess) {
+    std::array<char, 256> line;
+    guest::TextWriter text(line);
+    const std::uint64_t address = (fault[0] & 0xff) == kPageFault ? fault[2] : fault[3];
+    text.text(process.name()).put('[').decimal(process.id()).text("]: ").text(reason_of(signal));
+    text.text(" at address 0x").hexadecimal(address);
+    text.text(" (instruction 0x").hexadecimal(fault[3]).put(')');
+    server().report(text.view());
+  }
+  end_process(process, killed_by(signal));
 }
 
 }  // namespace
 
-bool handle_fault(Server& server, Process& process, const guest::Message& fault,
-                  guest::Message& answer) {
+bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Message& answer) {
   const std::uint64_t vector = fault[0] & 0xff;
-  const std::uint64_t address = fault[2];
   const std::uint64_t instruction = fault[3];
+  Task* task = find_faulted(memory, fault[6]);
   answer[0] = static_cast<std::uint64_t>(abi::FaultReply::kRetry);
-  if ((fault[0] & ~std::uint64_t{0xff}) != abi::kFaultMessage) {
+  if ((fault[0] & ~std::uint64_t{0xff}) != abi::kFaultMessage || task == nullptr) {
     // The application has found the port's slot and plays at being the nucleus.
     answer[0] = static_cast<std::uint64_t>(abi::FaultReply::kEnd);
     return true;
   }
   if (vector == kPageFault) {
-    ++process.page_faults;
-    switch (process.space().handle_fault(address, access_of(fault[1]))) {
+    ++task->process->page_faults;
+    switch (memory.space().handle_fault(fault[2], access_of(fault[1]))) {
       case FaultOutcome::kResolved:
         return true;
       case FaultOutcome::kNoMemory:
-        server.kill_process(process, kSignalKill, "killed: out of memory", address, instruction);
+        end_by_fault(*task, kSignalKill, fault);
         return false;
       case FaultOutcome::kBadAddress:
         break;
     }
   }
   // A page fault, or a general protection fault where the address is not canonical.
-  if (redirect_shim(process, instruction)) {
+  if (redirect_shim(*task, instruction)) {
     return true;
   }
-  const ExceptionSignal exception = signal_of(vector);
-  server.kill_process(process, exception.signal, exception.reason,
-                      vector == kPageFault ? address : instruction, instruction);
+  const SignalInfo info = describe(memory, fault);
+  if (!is_shim_code(instruction) && force_signal(*task, info)) {
+    task->page->exception_vector = vector;
+    task->page->exception_error = fault[1];
+    task->page->exception_address = vector == kPageFault ? fault[2] : 0;
+    if (redirect_faulted(*task)) {
+      return true;
+    }
+  }
+  end_by_fault(*task, static_cast<Signal>(info.number()), fault);
   return false;
 }
 

@@ -122,12 +122,36 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size) {
   return kNone;
 }
 
+bool FrameAllocator::share(std::uint64_t offset, std::uint64_t size) {
+  constexpr std::uint16_t kMost = 0xffff;
+  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
+    if (blocks_[block_of(at)].further_owners[page_of(at)] == kMost) {
+      return false;
+    }
+  }
+  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
+    ++blocks_[block_of(at)].further_owners[page_of(at)];
+  }
+  return true;
+}
+
+bool FrameAllocator::is_shared(std::uint64_t offset, std::uint64_t size) const {
+  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
+    if (blocks_[block_of(at)].further_owners[page_of(at)] != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
   for (std::uint64_t end = offset + size; offset < end; offset += kPage) {
-    const std::uint64_t block = (offset - base_) / kBlock;
-    const auto page = static_cast<unsigned>((offset - base_) % kBlock / kPage);
-    if (test(blocks_[block].used, page)) {
-      clear(blocks_[block].used, page);
+    Block& block = blocks_[block_of(offset)];
+    const unsigned page = page_of(offset);
+    if (block.further_owners[page] != 0) {
+      --block.further_owners[page];
+    } else if (test(block.used, page)) {
+      clear(block.used, page);
       ++free_pages_;
     }
   }

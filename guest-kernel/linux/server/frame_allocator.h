@@ -7,7 +7,8 @@ namespace linux_server {
 
 // Hands out pages of the server's memory region, which it sees as offsets. Memory that was never
 // handed out is known to be zero and is not looked at until then: the allocator touches its notes
-// on a 2 MiB block (64 bytes) only when the block is first used.
+// on a 2 MiB block only when the block is first used. A page may have several owners: it is free
+// again when each has freed it.
 class FrameAllocator {
  public:
   static constexpr std::uint64_t kPage = 4096;
@@ -21,7 +22,11 @@ class FrameAllocator {
   // A contiguous run of pages that read as zero. `size`: a multiple of the page size, at most
   // kBlock. A whole block is aligned so that it can be one large page. kNone: no memory.
   std::uint64_t allocate(std::uint64_t size);
-  // Frees pages of runs that allocate() returned; a part of a run will do.
+  // One owner more for each page of a part of a run. False: a page has too many; nothing changed.
+  [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size);
+  // Whether a page of the range has more than one owner.
+  bool is_shared(std::uint64_t offset, std::uint64_t size) const;
+  // One owner less for pages of runs that allocate() returned; a part of a run will do.
   void free(std::uint64_t offset, std::uint64_t size);
 
   std::uint64_t total() const { return total_pages_ * kPage; }
@@ -37,11 +42,16 @@ class FrameAllocator {
   struct Block {
     std::uint64_t used[kWords];
     std::uint64_t dirty[kWords];  // may hold old contents
+    std::uint16_t further_owners[kPagesPerBlock];
   };
 
   // Block 0 may start before the region does: its missing pages are marked used.
   std::uint64_t page_offset(std::uint64_t block, unsigned page) const {
     return base_ + block * kBlock + page * kPage;
+  }
+  std::uint64_t block_of(std::uint64_t offset) const { return (offset - base_) / kBlock; }
+  unsigned page_of(std::uint64_t offset) const {
+    return static_cast<unsigned>((offset - base_) % kBlock / kPage);
   }
   bool exists(std::uint64_t offset) const { return offset >= notes_end_ && offset < size_; }
   bool is_whole(std::uint64_t block) const {

@@ -1,11 +1,9 @@
-#include <asm/unistd.h>
 #include <linux/auxvec.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
-#include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/initial_stack.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/path.h"
@@ -21,13 +19,6 @@ namespace {
 // Where position-independent programs go: near the stack and the shim, so that few page tables
 // serve them all.
 constexpr std::uint64_t kImageBase = 0x3fff'd000'0000;
-constexpr std::uint64_t kSlots = 16;
-// Page tables, mostly: 512 KiB of them map 256 MiB in small pages.
-constexpr std::uint64_t kKernelPages = 160;
-constexpr std::string_view kEnvironment =
-    std::string_view("HOME=/root\0PATH=/bin:/usr/bin:/sbin:/usr/sbin\0TERM=linux\0PWD=/\0", 63);
-constexpr std::uint32_t kEnvironmentCount = 4;
-static_assert(kEnvironment.back() == '\0' && kEnvironment[kEnvironment.size() - 2] == '/');
 constexpr std::uint64_t kClockTicks = 100;
 
 std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
@@ -75,15 +66,15 @@ Result<void> add_image(AddressSpace& space, Node& node, const guest::ElfImage& i
   return {};
 }
 
-struct LoadedProgram {
+struct LoadedImage {
   std::uint64_t entry = 0;
   std::uint64_t base = 0;
   std::uint64_t interpreter_base = 0;
 };
 
-Result<LoadedProgram> load(AddressSpace& space, const Program& program) {
+Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   const guest::ElfImage& image = program.image;
-  LoadedProgram loaded;
+  LoadedImage loaded;
   loaded.base = image.position_independent() ? kImageBase : 0;
   if (const auto added = add_image(space, *program.node, image, loaded.base); !added) {
     return std::unexpected(added.error());
@@ -125,8 +116,8 @@ std::uint32_t hardware_capabilities() {
   return d;
 }
 
-Result<InitialStack> build_stack(Process& process, const Program& program,
-                                 const LoadedProgram& loaded, const Arguments& arguments,
+Result<InitialStack> build_stack(const Program& program, const LoadedImage& loaded,
+                                 const Arguments& arguments, const Arguments& environment,
                                  std::span<std::byte> stack) {
   const std::uint64_t headers = program.image.program_headers_address();
   const AuxiliaryValue values[] = {
@@ -148,94 +139,95 @@ Result<InitialStack> build_stack(Process& process, const Program& program,
   std::array<std::byte, 16> random;
   server().random().fill(random);
   std::array<char, kMaximumPath> path;
-  const auto built =
-      build_initial_stack(stack, shim::kStackTop, arguments, {kEnvironment, kEnvironmentCount},
-                          program.node->path(path), random, values);
-  if (built) {
-    process.arguments_start = built->arguments_start;
-    process.arguments_end = built->arguments_end;
-    process.environment_start = built->environment_start;
-    process.environment_end = built->environment_end;
-    process.auxiliary_start = built->auxiliary_start;
-    process.auxiliary_end = built->auxiliary_end;
-    process.stack_start = built->pointer;
-  }
-  return built;
+  return build_initial_stack(stack, shim::kStackTop, arguments, environment,
+                             program.node->path(path), random, values);
 }
 
-void fill_shim_pages(std::byte* block, Process& process, std::uint64_t entry, std::uint64_t stack) {
+// What XSAVE needs for all that the nucleus has enabled; 0: there is no XSAVE.
+std::uint32_t vector_size() {
+  constexpr std::uint32_t kEnabled = 1u << 27;  // OSXSAVE
+  std::uint32_t a = 1;
+  std::uint32_t b = 0;
+  std::uint32_t c = 0;
+  std::uint32_t d = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  if ((c & kEnabled) == 0) {
+    return 0;
+  }
+  a = 0xd;
+  c = 0;
+  asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return b;
+}
+
+void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable,
+                     std::uint32_t process_id, std::uint64_t entry, std::uint64_t stack) {
   auto& page = *reinterpret_cast<shim::ProcessPage*>(block + (shim::kProcessPage - shim::kBlock));
   page.handler = shim_code().handler;
-  page.process_id = process.id();
+  page.process_id = process_id;
   std::memcpy(page.system_name, &system_name(), sizeof(page.system_name));
   page.has_rdrand = Random::has_rdrand() ? 1 : 0;
+  static const std::uint32_t size = vector_size();
+  page.vector_size = size;
   std::array<char, kMaximumPath> buffer;
-  const std::string_view path = process.executable->path(buffer);
+  const std::string_view path = executable.path(buffer);
   if (path.size() <= sizeof(page.executable)) {
     page.executable_size = static_cast<std::uint32_t>(path.size());
     std::copy(path.begin(), path.end(), page.executable);
   }
-  process.shim_page = &page;
-  process.publish_heap();
-  auto& thread = *reinterpret_cast<shim::ThreadPage*>(block + (shim::kThreadPage - shim::kBlock));
+  memory.shim_page = &page;
+  memory.publish_heap();
+  std::byte* const thread_page = block + (shim::kThreadPage - shim::kBlock);
+  auto& thread = *reinterpret_cast<shim::ThreadPage*>(thread_page);
   thread.stack_top = shim::kThreadPage + abi::kPageSize;
-  thread.user_entry = entry;
-  thread.start_stack = stack;
-  thread.thread_id = process.task().id;
-}
-
-Result<void> fill_process(Process& process, const Program& program, const Arguments& arguments) {
-  const std::uint64_t block = memory_pool().allocate(abi::kLargePageSize);
-  if (block == MemoryPool::kNone) {
-    return fail(ENOMEM);
-  }
-  AddressSpace& space = process.space();
-  if (const auto added = space.add_process_block(block); !added) {
-    return added;
-  }
-  if (const auto mapped = map_shim(space); !mapped) {
-    return mapped;
-  }
-  const auto loaded = load(space, program);
-  if (!loaded) {
-    return std::unexpected(loaded.error());
-  }
-  std::byte* const view = memory_pool().at(block);
-  const auto stack =
-      build_stack(process, program, *loaded, arguments, {view, shim::kStackTop - shim::kBlock});
-  if (!stack) {
-    return std::unexpected(stack.error());
-  }
-  fill_shim_pages(view, process, loaded->entry, stack->pointer);
-  return {};
+  auto& frame = *reinterpret_cast<shim::Frame*>(thread_page + shim::kFrameOffset);
+  constexpr std::uint64_t kPlainFlags = 0x202;
+  frame.instruction = entry;
+  frame.stack = stack;
+  frame.flags = kPlainFlags;
 }
 
 }  // namespace
 
-Result<Process*> start_linux_program(const Program& program, const Arguments& arguments) {
-  const auto created = server().create_process(kSlots, shim::kServerPort, false, kKernelPages);
-  if (!created) {
-    return created;
+Result<LoadedProgram> load_linux_program(const Program& program, const Arguments& arguments,
+                                         const Arguments& environment, std::uint32_t process_id) {
+  const auto memory = ProcessMemory::create({});
+  if (!memory) {
+    return std::unexpected(memory.error());
   }
-  Process& process = **created;
-  process.executable = program.node;
-  process.set_name(program.node->name());
-  if (const auto filled = fill_process(process, program, arguments); !filled) {
-    server().discard_process(process);
-    return std::unexpected(filled.error());
-  }
-  process.started_ns = guest::monotonic_ns();
-  const guest::ThreadStart start = {shim_code().start,
-                                    shim::kThreadPage + abi::kPageSize,
-                                    shim::kThreadPage,
-                                    guest::kApplicationPriority,
-                                    0,
-                                    false};
-  if (!server().start_thread(process, start)) {
-    server().discard_process(process);
+  AddressSpace& space = (*memory)->space();
+  const std::uint64_t block = memory_pool().allocate(abi::kLargePageSize);
+  if (block == MemoryPool::kNone) {
     return fail(ENOMEM);
   }
-  return &process;
+  if (const auto added = space.add_process_block(block); !added) {
+    return std::unexpected(added.error());
+  }
+  if (const auto mapped = map_shim(space); !mapped) {
+    return std::unexpected(mapped.error());
+  }
+  const auto image = load(space, program);
+  if (!image) {
+    return std::unexpected(image.error());
+  }
+  std::byte* const view = memory_pool().at(block);
+  const auto stack = build_stack(program, *image, arguments, environment,
+                                 {view, shim::kStackTop - shim::kBlock});
+  if (!stack) {
+    return std::unexpected(stack.error());
+  }
+  fill_shim_pages(view, **memory, *program.node, process_id, image->entry, stack->pointer);
+  LoadedProgram loaded;
+  loaded.memory = *memory;
+  loaded.stack = *stack;
+  loaded.node = program.node;
+  loaded.start = {shim_code().start,
+                  shim::kThreadPage + shim::kFrameOffset,
+                  shim::kThreadPage,
+                  guest::kApplicationPriority,
+                  0,
+                  false};
+  return loaded;
 }
 
 }  // namespace linux_server

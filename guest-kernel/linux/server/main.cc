@@ -17,11 +17,6 @@ Server& server() {
 
 }  // namespace linux_server
 
-// Reached only by a call of a pure virtual function, which no object of the server has.
-extern "C" void __cxa_pure_virtual() {
-  __builtin_trap();
-}
-
 extern "C" void program_main(guest::StartInfo& info) {
   auto* server = new (linux_server::server_memory) linux_server::Server(info);
   server->start();

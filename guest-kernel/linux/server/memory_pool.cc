@@ -134,10 +134,6 @@ std::uint64_t MemoryPool::allocate(std::uint64_t size) {
   return offset;
 }
 
-void MemoryPool::free(std::uint64_t offset, std::uint64_t size) {
-  allocator_->free(offset, size);
-}
-
 }  // namespace linux_server
 
 // All of the server's objects come from the pool; where it is empty, new returns null

@@ -20,9 +20,18 @@ class MemoryPool {
 
   // As FrameAllocator's.
   std::uint64_t allocate(std::uint64_t size);
-  void free(std::uint64_t offset, std::uint64_t size);
+  void free(std::uint64_t offset, std::uint64_t size) { allocator_->free(offset, size); }
+  [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size) {
+    return allocator_->share(offset, size);
+  }
+  bool is_shared(std::uint64_t offset, std::uint64_t size) const {
+    return allocator_->is_shared(offset, size);
+  }
   std::uint64_t total() const { return allocator_->total(); }
   std::uint64_t available() const { return allocator_->available(); }
+
+  // Enough is left to spend some for speed: untouched memory in large pages.
+  bool is_plentiful(std::uint64_t size) const { return available() >= size + total() / 4; }
 
   // The server's view of pages that were handed out.
   std::byte* at(std::uint64_t offset) const;

@@ -5,54 +5,49 @@
 
 #include "guest-kernel/lib/native_program.h"
 #include "guest-kernel/linux/server/memory_pool.h"
-#include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/process_table.h"
 
 namespace linux_server {
 namespace {
 
-// Writes what is left of the program's output page; waits where the console is full.
-bool write_output(Task& task, guest::Message& answer) {
-  const std::uint64_t size = task.arguments[1];
-  std::uint64_t& done = task.arguments[2];
-  const std::span<const std::byte> page(memory_pool().at(task.process->output_offset), size);
-  Terminal& terminal = server().terminal();
-  while (done < size) {
-    const std::size_t count = terminal.is_writable() ? terminal.write(page.subspan(done)) : 0;
-    if (count == 0 && terminal.wait_for_room()) {
-      task.wait(terminal.changed());
-      task.blocked = true;
-      return false;
-    }
-    done += count;
+// Writes what is left of the program's output page to its descriptor; waits where that is full.
+std::int64_t write_output(Task& task) {
+  Process& process = *task.process;
+  const auto [descriptor, size, unused0, unused1, unused2, unused3] = task.arguments;
+  if ((descriptor != 1 && descriptor != 2) || size == 0 || size > guest::kNativeOutputSize) {
+    return EINVAL;
   }
-  answer[0] = 0;
-  return true;
+  const Reference<File> file = process.descriptors().find(descriptor);
+  if (!file || !file->may_write()) {
+    return EBADF;
+  }
+  const std::span<const std::byte> page(memory_pool().at(process.memory().output_offset), size);
+  auto done = static_cast<std::uint64_t>(task.progress);
+  while (done < size) {
+    const std::int64_t count = file->write_bytes(task, page.subspan(done));
+    if (count == kBlocked) {
+      return kBlocked;
+    }
+    if (count <= 0) {
+      return count == 0 ? EIO : -count;
+    }
+    done += static_cast<std::uint64_t>(count);
+    task.progress = static_cast<std::int64_t>(done);
+  }
+  return 0;
 }
 
 }  // namespace
 
-bool handle_native_call(Task& task, const guest::Received& received, guest::Message& answer) {
-  task.token = received.token;
-  task.deadline = Task::kNever;
-  switch (static_cast<guest::NativeRequest>(received.message[0])) {
+std::int64_t run_native_call(Task& task) {
+  switch (static_cast<guest::NativeRequest>(task.number)) {
     case guest::NativeRequest::kWrite:
-      task.arguments = {received.message[1], received.message[2], 0};
-      if ((task.arguments[0] != 1 && task.arguments[0] != 2) || task.arguments[1] == 0 ||
-          task.arguments[1] > guest::kNativeOutputSize) {
-        answer[0] = EINVAL;
-        return true;
-      }
-      return write_output(task, answer);
+      return write_output(task);
     case guest::NativeRequest::kExit:
-      server().end_process(*task.process, static_cast<int>(received.message[1] & 0xff));
-      return false;
+      end_process(*task.process, exited(task.arguments[0]));
+      return kBlocked;
   }
-  answer[0] = ENOSYS;
-  return true;
-}
-
-bool run_native_call(Task& task, guest::Message& answer) {
-  return write_output(task, answer);
+  return ENOSYS;
 }
 
 }  // namespace linux_server

@@ -1,13 +1,13 @@
 #pragma once
 
-#include "guest-kernel/lib/system_call.h"
-#include "guest-kernel/linux/server/process.h"
+#include <cstdint>
+
+#include "guest-kernel/linux/server/task.h"
 
 namespace linux_server {
 
-// Serves a native program's NativeRequest. Returns true if `answer` is to be sent.
-bool handle_native_call(Task& task, const guest::Received& received, guest::Message& answer);
-// Goes on with one that had blocked.
-bool run_native_call(Task& task, guest::Message& answer);
+// Makes the call of a native program (guest-kernel/lib/native_program.h) that the task holds.
+// Returns 0, a positive errno or kBlocked.
+std::int64_t run_native_call(Task& task);
 
 }  // namespace linux_server

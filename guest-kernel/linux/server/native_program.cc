@@ -40,7 +40,7 @@ Result<guest::NativeNote> read_note(const Program& program) {
   return note;
 }
 
-Result<void> load(Process& process, const Program& program) {
+Result<void> load(ProcessMemory& memory, const Program& program) {
   for (const guest::ElfSegment& load : program.image.segments()) {
     const std::uint64_t lead = load.address % kPage;
     Segment segment;
@@ -53,11 +53,11 @@ Result<void> load(Process& process, const Program& program) {
     segment.file_offset = load.file_offset - lead;
     const auto contents =
         program.node->contents().subspan(segment.file_offset, load.file_size + lead);
-    if (const auto added = process.space().add_contents(segment, contents); !added) {
+    if (const auto added = memory.space().add_contents(segment, contents); !added) {
       return added;
     }
     // A native program knows nothing of pages that appear when touched.
-    if (const auto touched = process.space().window(segment.end - 1, 1, Access::kRead); !touched) {
+    if (const auto touched = memory.space().window(segment.end - 1, 1, Access::kRead); !touched) {
       return std::unexpected(touched.error());
     }
   }
@@ -83,7 +83,7 @@ std::uint64_t allocate_contiguous(std::uint64_t size) {
   return MemoryPool::kNone;
 }
 
-guest::Status give_memory(Process& process, std::uint64_t pages) {
+guest::Status give_memory(ProcessMemory& memory, std::uint64_t pages) {
   if (pages == 0) {
     return guest::Status::kOk;
   }
@@ -91,12 +91,12 @@ guest::Status give_memory(Process& process, std::uint64_t pages) {
   if (offset == MemoryPool::kNone) {
     return guest::Status::kNoMemory;
   }
-  process.granted_offset = offset;
-  process.granted_size = pages * kPage;
+  memory.granted_offset = offset;
+  memory.granted_size = pages * kPage;
   const guest::Slot slot = server().allocate_slot();
   guest::Status status = guest::carve(slot, memory_pool().region(), offset, pages * kPage);
   if (status == guest::Status::kOk) {
-    status = guest::copy_capability(process.domain(), guest::kNativeMemory, slot);
+    status = guest::copy_capability(memory.domain(), guest::kNativeMemory, slot);
     server().delete_slot(slot);
   } else {
     server().release_slot(slot);
@@ -121,24 +121,24 @@ guest::Slot slot_of(guest::Role role) {
   return resource == nullptr ? guest::kNoSlot : resource->slot;
 }
 
-guest::Status give_capabilities(Process& process, std::uint64_t memory_pages) {
+guest::Status give_capabilities(ProcessMemory& memory, std::uint64_t memory_pages) {
   constexpr std::uint64_t kSelfRights = abi::kAllRights & ~abi::kRightControl;
-  guest::Status status = guest::delete_capability(process.domain(), guest::kNativeSelf);
+  guest::Status status = guest::delete_capability(memory.domain(), guest::kNativeSelf);
   if (status == guest::Status::kOk) {
     status =
-        guest::copy_capability(process.domain(), guest::kNativeSelf, process.domain(), kSelfRights);
+        guest::copy_capability(memory.domain(), guest::kNativeSelf, memory.domain(), kSelfRights);
   }
   for (const Grant& grant : kGrants) {
     const guest::Slot own = slot_of(grant.role);
     if (own != guest::kNoSlot && status == guest::Status::kOk) {
-      status = guest::copy_capability(process.domain(), grant.slot, own, grant.rights);
+      status = guest::copy_capability(memory.domain(), grant.slot, own, grant.rights);
     }
   }
-  return status == guest::Status::kOk ? give_memory(process, memory_pages) : status;
+  return status == guest::Status::kOk ? give_memory(memory, memory_pages) : status;
 }
 
 // The pages that the program finds: stack, start page and arguments, output.
-Result<guest::ThreadStart> fill_pages(Process& process, const Program& program,
+Result<guest::ThreadStart> fill_pages(ProcessMemory& memory, const Program& program,
                                       const guest::NativeNote& note, const Arguments& arguments) {
   const std::uint64_t stack_size = note.stack_pages * kPage;
   const std::uint64_t start_size = kPage + round_up(arguments.text.size());
@@ -157,18 +157,18 @@ Result<guest::ThreadStart> fill_pages(Process& process, const Program& program,
   segment.start = kPagesAddress + kPage;
   segment.end = start_address;
   segment.offset = offset;
-  Result<void> added = process.space().add(segment);
+  Result<void> added = memory.space().add(segment);
   segment.use = SegmentUse::kAnonymous;
   segment.start = output_address;
   segment.end = output_address + guest::kNativeOutputSize;
   segment.offset = offset + stack_size + start_size;
-  process.output_offset = segment.offset;
-  added = added ? process.space().add(segment) : added;
+  memory.output_offset = segment.offset;
+  added = added ? memory.space().add(segment) : added;
   segment.protection = kProtectRead;
   segment.start = start_address;
   segment.end = output_address;
   segment.offset = offset + stack_size;
-  added = added ? process.space().add(segment) : added;
+  added = added ? memory.space().add(segment) : added;
   if (!added) {
     return std::unexpected(added.error());
   }
@@ -200,7 +200,7 @@ Result<guest::ThreadStart> fill_pages(Process& process, const Program& program,
 
 }  // namespace
 
-Result<Process*> start_native_program(const Program& program, const Arguments& arguments) {
+Result<LoadedProgram> load_native_program(const Program& program, const Arguments& arguments) {
   const auto note = read_note(program);
   if (!note) {
     return std::unexpected(note.error());
@@ -208,33 +208,30 @@ Result<Process*> start_native_program(const Program& program, const Arguments& a
   // A bare thread could look at the vector registers of whoever ran before.
   const bool trusted = server().is_from_boot_package(
       program.image.note(guest::kNativeNoteOwner, guest::kNativeNoteType));
-  const auto created = server().create_process(
-      note->capability_slots, guest::kNativeServer, true, note->kernel_memory_pages,
-      {.highest_priority = guest::kApplicationPriority, .bare = trusted});
-  if (!created) {
-    return created;
+  const auto memory = ProcessMemory::create(
+      {.slots = note->capability_slots,
+       .port = guest::kNativeServer,
+       .native = true,
+       .kernel_pages = note->kernel_memory_pages,
+       .limits = {.highest_priority = guest::kApplicationPriority, .bare = trusted}});
+  if (!memory) {
+    return std::unexpected(memory.error());
   }
-  Process& process = **created;
-  process.executable = program.node;
-  process.set_name(program.node->name());
-  Result<void> result = load(process, program);
-  Result<guest::ThreadStart> start = fail(ENOMEM);
-  if (result) {
-    start = fill_pages(process, program, *note, arguments);
-    result = start ? result : std::unexpected(start.error());
+  if (const auto filled = load(**memory, program); !filled) {
+    return std::unexpected(filled.error());
   }
-  if (result && give_capabilities(process, note->memory_pages) != guest::Status::kOk) {
-    result = fail(ENOMEM);
+  const auto start = fill_pages(**memory, program, *note, arguments);
+  if (!start) {
+    return std::unexpected(start.error());
   }
-  process.started_ns = guest::monotonic_ns();
-  if (result && !server().start_thread(process, *start)) {
-    result = fail(ENOMEM);
+  if (give_capabilities(**memory, note->memory_pages) != guest::Status::kOk) {
+    return fail(ENOMEM);
   }
-  if (!result) {
-    server().discard_process(process);
-    return std::unexpected(result.error());
-  }
-  return &process;
+  LoadedProgram loaded;
+  loaded.memory = *memory;
+  loaded.start = *start;
+  loaded.node = program.node;
+  return loaded;
 }
 
 }  // namespace linux_server

@@ -2,17 +2,15 @@
 
 #include <array>
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <utility>
 
 #include "guest-kernel/lib/system_call.h"
-#include "guest-kernel/linux/server/address_space.h"
 #include "guest-kernel/linux/server/descriptor_table.h"
-#include "guest-kernel/linux/server/growing_array.h"
+#include "guest-kernel/linux/server/pending_signals.h"
+#include "guest-kernel/linux/server/process_memory.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/task.h"
-#include "guest-kernel/linux/shim/layout.h"
 
 namespace linux_server {
 
@@ -24,37 +22,69 @@ struct SignalAction {
   std::uint64_t mask;
 };
 
-// One Linux process: its protection domain, addresses, descriptors and identity. Owned by the
-// process table.
+enum class ProcessState : std::uint8_t { kRunning, kStopped, kEnded };
+
+// One Linux process: identity, relations, descriptors, signal actions, and its threads. Owned by the
+// process table; one that has ended stays there until its parent has been told.
 class Process {
  public:
   static constexpr std::size_t kSignals = 64;
 
-  Process(std::uint32_t id, guest::Slot domain, guest::Slot root,
-          std::span<const std::byte> archive)
-      : id_(id), domain_(domain), space_(domain, root, archive) {
-    task_.process = this;
-    task_.id = id;
-  }
+  Process(std::uint32_t id, Reference<ProcessMemory> memory)
+      : id_(id), memory_(std::move(memory)) {}
 
   std::uint32_t id() const { return id_; }
-  guest::Slot domain() const { return domain_; }
-  AddressSpace& space() { return space_; }
-  const AddressSpace& space() const { return space_; }
-  Task& task() { return task_; }
-  const Task& task() const { return task_; }
+  // Of a process that has ended: that of nobody, without addresses.
+  ProcessMemory& memory() { return *memory_; }
+  const Reference<ProcessMemory>& memory_reference() const { return memory_; }
+  void set_memory(Reference<ProcessMemory> memory) { memory_ = std::move(memory); }
+  bool has_memory() const { return static_cast<bool>(memory_); }
+  guest::Slot domain() const { return memory_->domain(); }
+  // Only while has_memory().
+  AddressSpace& space() { return memory_->space(); }
+  const AddressSpace& space() const { return memory_->space(); }
+  bool native() const { return has_memory() && memory_->native(); }
+
+  // Its threads, linked by Task::next_in_process; the first is the main one. Null: it has ended.
+  Task* tasks() const { return tasks_; }
+  Task& task() { return *tasks_; }
+  const Task& task() const { return *tasks_; }
+  std::uint32_t task_count() const { return task_count_; }
+  void add_task(Task& task);
+  void remove_task(Task& task);
 
   DescriptorTable& descriptors() { return *descriptors_; }
+  const Reference<DescriptorTable>& descriptor_reference() const { return descriptors_; }
   void set_descriptors(Reference<DescriptorTable> table) { descriptors_ = std::move(table); }
 
   // The name that ps shows: 15 bytes of the program's.
   std::string_view name() const { return {name_.data(), name_size_}; }
   void set_name(std::string_view name);
 
-  // Tells the shim where the heap ends.
-  void publish_heap();
+  // Takes over what a child has from its parent: names, directories, places.
+  void inherit(const Process& other);
 
-  shim::ProcessPage* shim_page = nullptr;  // the server's view; null: a native program
+  // Tells the shim where the heap ends.
+  void publish_heap() { memory_->publish_heap(); }
+
+  Process* parent = nullptr;  // null: the first process
+  std::uint32_t group = 0;
+  std::uint32_t session = 0;
+  bool has_called_exec = false;
+  ProcessState state = ProcessState::kRunning;
+  std::int32_t wait_status = 0;  // as wait4(2) gives it, once it has ended, stopped or continued
+  // What the parent has not been told yet.
+  bool stop_untold = false;
+  bool continue_untold = false;
+  std::uint32_t exit_signal = 17;  // what the parent gets; 0: nothing
+  WaitQueue children_changed;
+  WaitQueue signals_arrived;  // for those that wait for signals that they block
+  // The parent that vfork(2) keeps waiting, until this one has other memory.
+  WaitQueue memory_left;
+
+  PendingSignals pending;
+  std::array<SignalAction, kSignals + 1> actions = {};
+
   Node* working_directory = nullptr;
   Node* executable = nullptr;
   std::uint32_t file_mode_mask = 022;
@@ -66,20 +96,12 @@ class Process {
   std::uint64_t started_ns = 0;  // monotonic
   std::uint64_t page_faults = 0;
   std::uint64_t calls = 0;
-  std::array<SignalAction, kSignals + 1> actions = {};
-
-  // Of a native program: its output page, and the memory that it got as a capability, as offsets in
-  // the memory pool.
-  bool native = false;
-  std::uint64_t output_offset = 0;
-  std::uint64_t granted_offset = 0;
-  std::uint64_t granted_size = 0;
 
  private:
   std::uint32_t id_;
-  guest::Slot domain_;
-  AddressSpace space_;
-  Task task_;
+  Reference<ProcessMemory> memory_;
+  Task* tasks_ = nullptr;
+  std::uint32_t task_count_ = 0;
   Reference<DescriptorTable> descriptors_;
   std::array<char, 16> name_ = {};
   std::size_t name_size_ = 0;

@@ -3,9 +3,11 @@
 #include <array>
 
 #include "guest-kernel/abi/layout.h"
+#include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/format.h"
 #include "guest-kernel/lib/native_program.h"
 #include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -14,7 +16,14 @@ namespace {
 constexpr std::array<std::string_view, 4> kSearchPath = {"/bin/", "/usr/bin/", "/sbin/",
                                                          "/usr/sbin/"};
 
-Result<Program> check(Node& node) {
+constexpr std::string_view kEnvironment =
+    std::string_view("HOME=/root\0PATH=/bin:/usr/bin:/sbin:/usr/sbin\0TERM=linux\0PWD=/\0", 63);
+constexpr std::uint32_t kEnvironmentCount = 4;
+static_assert(kEnvironment.back() == '\0' && kEnvironment[kEnvironment.size() - 2] == '/');
+
+}  // namespace
+
+Result<Program> check_program(Node& node) {
   if (node.type() != kRegularFile || !node.is_executable()) {
     return fail(EACCES);
   }
@@ -22,13 +31,11 @@ Result<Program> check(Node& node) {
   return image ? Result<Program>(Program{&node, *image}) : fail(ENOEXEC);
 }
 
-}  // namespace
-
 Result<Program> find_program(std::string_view name) {
   Node& root = server().root();
   if (name.find('/') != std::string_view::npos) {
     const auto node = resolve(root, root, name, true, nullptr);
-    return node ? check(**node) : std::unexpected(node.error());
+    return node ? check_program(**node) : std::unexpected(node.error());
   }
   Result<Program> result = fail(ENOENT);
   for (const std::string_view directory : kSearchPath) {
@@ -38,7 +45,7 @@ Result<Program> find_program(std::string_view name) {
     const auto node = path.cut() || name.empty() ? Result<Node*>(fail(ENOENT))
                                                  : resolve(root, root, path.view(), true, nullptr);
     if (node) {
-      result = check(**node);
+      result = check_program(**node);
       if (result || result.error().number == ENOEXEC) {
         return result;
       }
@@ -49,6 +56,67 @@ Result<Program> find_program(std::string_view name) {
 
 bool is_native(const Program& program) {
   return !program.image.note(guest::kNativeNoteOwner, guest::kNativeNoteType).empty();
+}
+
+Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
+                                   const Arguments& environment, std::uint32_t process_id) {
+  return is_native(program) ? load_native_program(program, arguments)
+                            : load_linux_program(program, arguments, environment, process_id);
+}
+
+bool enter_program(Task& task, LoadedProgram& loaded) {
+  Process& process = *task.process;
+  end_thread_of(task);
+  task.page = nullptr;
+  process.set_memory(loaded.memory);
+  process.executable = loaded.node;
+  process.set_name(loaded.node->name());
+  process.arguments_start = loaded.stack.arguments_start;
+  process.arguments_end = loaded.stack.arguments_end;
+  process.environment_start = loaded.stack.environment_start;
+  process.environment_end = loaded.stack.environment_end;
+  process.auxiliary_start = loaded.stack.auxiliary_start;
+  process.auxiliary_end = loaded.stack.auxiliary_end;
+  process.stack_start = loaded.stack.pointer;
+  if (!process.native()) {
+    const auto page = process.memory().find_thread_page(shim::kThreadPage);
+    if (!page) {
+      return false;
+    }
+    task.page_address = page->address;
+    task.page = page->view;
+    task.page->task = task.index;
+    task.page->thread_id = task.id;
+  }
+  return true;
+}
+
+Result<void> start_first_process(const Program& program, const Arguments& arguments) {
+  auto loaded = load_program(program, arguments, {kEnvironment, kEnvironmentCount}, 1);
+  if (!loaded) {
+    return std::unexpected(loaded.error());
+  }
+  const auto process = create_process(nullptr, loaded->memory);
+  const auto task = process ? create_task(**process) : Result<Task*>(fail(ENOMEM));
+  Reference<DescriptorTable> descriptors(new DescriptorTable());
+  if (!task || !descriptors) {
+    return fail(ENOMEM);
+  }
+  Node& root = server().root();
+  (*process)->working_directory = &root;
+  (*process)->set_descriptors(descriptors);
+  (*process)->started_ns = guest::monotonic_ns();
+  const auto console = resolve(root, root, "/dev/console", true, *process);
+  for (std::size_t number = 0; console && number < 3; ++number) {
+    constexpr std::uint32_t kReadAndWrite = 2;  // O_RDWR
+    const auto file = number == 0 ? (*console)->open(kReadAndWrite, **process)
+                                  : Result<Reference<File>>(descriptors->find(0));
+    if (!file || descriptors->add(*file, false) < 0) {
+      return fail(ENOMEM);
+    }
+  }
+  return enter_program(**task, *loaded) && start_task(**task, loaded->start) ? Result<void>{}
+                                                                             : fail(ENOMEM);
 }
 
 }  // namespace linux_server

@@ -5,7 +5,9 @@
 #include <string_view>
 
 #include "guest-kernel/lib/elf.h"
+#include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/arguments.h"
+#include "guest-kernel/linux/server/initial_stack.h"
 #include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/process.h"
 
@@ -17,14 +19,34 @@ struct Program {
   guest::ElfImage image;
 };
 
-// Finds `name` as execvp(3) does: in kSearchPath if it has no slash. ENOENT, EACCES, ENOEXEC.
+// Finds `name` as execvp(3) does: in the usual directories if it has no slash. ENOENT, EACCES,
+// ENOEXEC.
 Result<Program> find_program(std::string_view name);
-
-// Starts `program` as a new process, which runs at once. ENOMEM, E2BIG, ENOEXEC, ENOENT (its
-// interpreter).
-Result<Process*> start_linux_program(const Program& program, const Arguments& arguments);
-// The same for a native program (guest-kernel/lib/native_program.h).
-Result<Process*> start_native_program(const Program& program, const Arguments& arguments);
+// The program in a file. EACCES, ENOEXEC.
+Result<Program> check_program(Node& node);
 bool is_native(const Program& program);
+
+// A program in memory of its own, ready to run.
+struct LoadedProgram {
+  Reference<ProcessMemory> memory;
+  guest::ThreadStart start = {};
+  InitialStack stack;
+  Node* node = nullptr;
+};
+
+// Loads `program` for the process with that id. ENOMEM, E2BIG, ENOEXEC, ENOENT (its interpreter).
+Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
+                                   const Arguments& environment, std::uint32_t process_id);
+Result<LoadedProgram> load_linux_program(const Program& program, const Arguments& arguments,
+                                         const Arguments& environment, std::uint32_t process_id);
+// The same for a native program (guest-kernel/lib/native_program.h).
+Result<LoadedProgram> load_native_program(const Program& program, const Arguments& arguments);
+
+// Gives a process the program, whose task then runs it: its old memory and thread are given up.
+// False: the nucleus refuses; the process has neither then.
+bool enter_program(Task& task, LoadedProgram& loaded);
+
+// Makes the first process, on the console, and starts it.
+Result<void> start_first_process(const Program& program, const Arguments& arguments);
 
 }  // namespace linux_server

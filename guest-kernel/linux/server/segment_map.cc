@@ -8,7 +8,8 @@ namespace {
 bool continues(const Segment& first, const Segment& second) {
   if (first.end != second.start || first.protection != second.protection ||
       first.backing != second.backing || first.use != second.use || first.shared != second.shared ||
-      first.file != second.file) {
+      first.file != second.file || first.copy_on_write != second.copy_on_write ||
+      first.mapped != second.mapped) {
     return false;
   }
   if (first.backing != Backing::kNone && first.offset + first.size() != second.offset) {
@@ -29,6 +30,21 @@ std::size_t SegmentMap::index_after(std::uint64_t address) const {
 const Segment* SegmentMap::find(std::uint64_t address) const {
   const std::size_t index = index_after(address);
   return index < size() && segments_[index].start <= address ? &segments_[index] : nullptr;
+}
+
+Segment SegmentMap::piece(std::uint64_t start, std::uint64_t end) const {
+  Segment piece = *find(start);
+  const std::uint64_t distance = start - piece.start;
+  piece.start = start;
+  piece.offset += distance;
+  piece.file_offset += distance;
+  piece.end = std::min(piece.end, end);
+  return piece;
+}
+
+bool SegmentMap::prepare() {
+  constexpr std::size_t kMost = 3;  // two cuts and a new segment
+  return size() + kMost <= kMaximumSegments && segments_.reserve(size() + kMost);
 }
 
 bool SegmentMap::insert(const Segment& segment) {

@@ -16,6 +16,8 @@ enum class Backing : std::uint8_t {
   kShared,  // pages of the server that several processes see and none owns
 };
 
+enum class Mapped : std::uint8_t { kNothing, kReadOnly, kFully };
+
 enum class SegmentUse : std::uint8_t { kAnonymous, kFile, kHeap, kStack, kShim };
 
 // A run of a process's addresses with one protection and one contiguous backing.
@@ -27,6 +29,10 @@ struct Segment {
   Backing backing = Backing::kNone;
   SegmentUse use = SegmentUse::kAnonymous;
   bool shared = false;
+  // Whoever writes first gets a copy: the pages have other owners, or are a file's.
+  bool copy_on_write = false;
+  // What the domain's page tables hold of it.
+  Mapped mapped = Mapped::kNothing;
   const Node* file = nullptr;     // what was mapped, for /proc/self/maps
   std::uint64_t file_offset = 0;  // of `start` in it
 
@@ -46,6 +52,8 @@ class SegmentMap {
 
   // The segment that holds `address`, or null.
   const Segment* find(std::uint64_t address) const;
+  // The part in [start, end) of the segment that holds `start`, which must exist.
+  Segment piece(std::uint64_t start, std::uint64_t end) const;
   // Index of the first segment that ends after `address`; size() if there is none.
   std::size_t index_after(std::uint64_t address) const;
   Segment& at(std::size_t index) { return segments_[index]; }
@@ -55,6 +63,9 @@ class SegmentMap {
   [[nodiscard]] bool insert(const Segment& segment);
   // Cuts the segments that straddle `start` or `end`. False: no memory, or too many segments.
   [[nodiscard]] bool split(std::uint64_t start, std::uint64_t end);
+  // Room for the next split() and insert(), which then succeed. False: no memory, or too many.
+  [[nodiscard]] bool prepare();
+  void clear() { segments_.clear(); }
   // Forgets what lies in [start, end), which split() made exact.
   void remove(std::uint64_t start, std::uint64_t end);
 

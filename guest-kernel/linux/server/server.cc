@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <utility>
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/device_protocol.h"
@@ -14,9 +15,10 @@
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/native_calls.h"
 #include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/program.h"
 #include "guest-kernel/linux/server/root_archive.h"
-#include "guest-kernel/linux/server/signal_numbers.h"
+#include "guest-kernel/linux/server/signals.h"
 #include "guest-kernel/linux/server/system_name.h"
 
 namespace linux_server {
@@ -29,25 +31,15 @@ using guest::Status;
 // Where the server maps the root file system. A multiple of 2 MiB.
 constexpr std::uint64_t kRootAddress = 0x200'0000'0000;
 
-// Kernel memory that a process gets where there is not what it wants.
-constexpr std::uint64_t kSmallProcessPages = 48;
-
 constexpr std::uint64_t kTimerSignal = 2;  // beside guest::kConsoleSignal
 
 constexpr std::uint64_t kFlushInterval = 10'000'000;  // ns
-
-// A badge is a process number and what the capability is for.
-enum class BadgeKind : std::uint64_t { kCall = 1, kFault = 2, kNativeCall = 3 };
-std::uint64_t badge_of(const Process& process, BadgeKind kind) {
-  return std::uint64_t{process.id()} << 8 | static_cast<std::uint64_t>(kind);
-}
 
 constexpr std::string_view kToolDirectory = "bin/";
 
 constexpr int kNotFound = 127;
 constexpr int kCannotRun = 126;
 constexpr int kOwnFailure = 125;
-constexpr int kSignalBase = 128;
 
 }  // namespace
 
@@ -67,15 +59,12 @@ void Server::delete_slot(Slot slot) {
 }
 
 Process* Server::find_process(std::uint64_t id) const {
-  const auto found = std::find_if(processes_.begin(), processes_.end(), [id](const Process* each) {
-    return each != nullptr && each->id() == id;
-  });
-  return found == processes_.end() ? nullptr : *found;
+  Process* process = linux_server::find_process(id);
+  return process != nullptr && process->has_memory() ? process : nullptr;
 }
 
 std::uint64_t Server::process_count() const {
-  return static_cast<std::uint64_t>(std::count_if(
-      processes_.begin(), processes_.end(), [](const Process* each) { return each != nullptr; }));
+  return count_processes();
 }
 
 void Server::open_console() {
@@ -156,25 +145,24 @@ void Server::start_command() {
     finish(kNotFound);
   }
   const std::string_view name = arguments.text.substr(0, arguments.text.find('\0'));
-  auto program = find_program(name);
-  std::int64_t error = program ? 0 : program.error().number;
-  if (program) {
-    command_started_ = guest::read_tsc();
-    const auto process = is_native(*program) ? start_native_program(*program, arguments)
-                                             : start_linux_program(*program, arguments);
-    error = process ? 0 : process.error().number;
+  const auto program = find_program(name);
+  command_started_ = guest::read_tsc();
+  const auto started = program ? start_first_process(*program, arguments)
+                               : Result<void>(std::unexpected(program.error()));
+  if (!started) {
+    explain_failure(name, program.has_value(), started.error().number);
   }
-  if (error == 0) {
-    return;
-  }
+}
+
+void Server::explain_failure(std::string_view name, bool found, std::int64_t error) {
   std::array<char, 512> line;
   guest::TextWriter text(line);
   text.text(name.substr(0, 256)).text(": ");
   switch (error) {
     case ENOENT:
     case ENOTDIR:
-      text.text(program ? "its interpreter is not in the root file system"
-                        : "not found in the root file system");
+      text.text(found ? "its interpreter is not in the root file system"
+                      : "not found in the root file system");
       break;
     case EACCES:
       text.text("not an executable file");
@@ -193,10 +181,13 @@ void Server::start_command() {
       break;
   }
   report(text.view());
-  finish(!program && (error == ENOENT || error == ENOTDIR) ? kNotFound : kCannotRun);
+  finish(!found && (error == ENOENT || error == ENOTDIR) ? kNotFound : kCannotRun);
 }
 
 void Server::finish(int exit_code) {
+  if (terminal_) {
+    terminal_->notify_driver();
+  }
   guest::Message message{{static_cast<std::uint64_t>(guest::ControlRequest::kCommandEnded),
                           static_cast<std::uint64_t>(exit_code), command_started_,
                           guest::read_tsc()}};
@@ -205,127 +196,15 @@ void Server::finish(int exit_code) {
   guest::exit_thread();  // the composer does not answer while the machine goes off
 }
 
-Status Server::connect(Process& process, Slot port, bool native) {
-  const Slot own = info_.slot_of(Role::kOwnPort);
-  const Slot fault = slots_.allocate();
-  Status status =
-      guest::copy_capability(process.domain(), port, own, abi::kRightCall,
-                             badge_of(process, native ? BadgeKind::kNativeCall : BadgeKind::kCall));
-  if (status == Status::kOk) {
-    status = guest::copy_capability(abi::kSelfSlot, fault, own, abi::kRightCall,
-                                    badge_of(process, BadgeKind::kFault));
-  }
-  if (status == Status::kOk && !native) {
-    // A Linux program has no business with its domain: it could start threads above the server's
-    // priority.
-    status = guest::delete_capability(process.domain(), abi::kSelfSlot);
-  }
-  if (status == Status::kOk) {
-    status = guest::set_fault_port(process.domain(), fault);
-    delete_slot(fault);
-  } else {
-    slots_.release(fault);
-  }
-  return status;
-}
-
-Result<Process*> Server::create_process(std::uint64_t slots, Slot port, bool native,
-                                        std::uint64_t kernel_pages, guest::DomainLimits limits) {
-  const auto place = std::find(processes_.begin(), processes_.end(), nullptr);
-  const Slot domain = slots_.allocate();
-  if (place == processes_.end() || domain == guest::kNoSlot) {
-    slots_.release(domain);
-    return fail(EAGAIN);
-  }
-  Status status = guest::create_domain(domain, slots, kernel_pages, limits);
-  if (status != Status::kOk && kernel_pages > kSmallProcessPages) {
-    status = guest::create_domain(domain, slots, kSmallProcessPages, limits);
-  }
-  if (status != Status::kOk) {
-    slots_.release(domain);
-    return fail(ENOMEM);
-  }
-  Reference<DescriptorTable> descriptors(new DescriptorTable());
-  auto* process = new Process(next_id_, domain, root_slot_, archive_);
-  if (process == nullptr || !descriptors || connect(*process, port, native) != Status::kOk) {
-    delete process;
-    guest::end_domain(domain);
-    delete_slot(domain);
-    return fail(ENOMEM);
-  }
-  ++next_id_;
-  process->native = native;
-  process->working_directory = &root_;
-  process->set_descriptors(descriptors);
-  *place = process;
-  const auto console = resolve(root_, root_, "/dev/console", true, process);
-  for (std::size_t number = 0; console && number < 3; ++number) {
-    constexpr std::uint32_t kReadAndWrite = 2;  // O_RDWR
-    const auto file = number == 0 ? (*console)->open(kReadAndWrite, *process)
-                                  : Result<Reference<File>>(descriptors->find(0));
-    if (!file || descriptors->add(*file, false) < 0) {
-      discard_process(*process);
-      return fail(ENOMEM);
-    }
-  }
-  return process;
-}
-
-bool Server::start_thread(Process& process, const guest::ThreadStart& start) {
-  const Slot thread = slots_.allocate();
-  if (guest::create_thread(thread, process.domain(), start) != Status::kOk) {
-    slots_.release(thread);
-    return false;
-  }
-  process.task().thread = thread;
-  return true;
-}
-
-void Server::discard_process(Process& process) {
-  std::replace(processes_.begin(), processes_.end(), &process, static_cast<Process*>(nullptr));
-  // The domain goes first: nothing of it runs or is mapped any more when its memory is freed.
-  guest::end_domain(process.domain());
-  delete_slot(process.task().thread);
-  delete_slot(process.domain());
-  if (process.granted_size != 0) {
-    memory_pool().free(process.granted_offset, process.granted_size);
-  }
-  delete &process;
-}
-
-void Server::end_process(Process& process, int exit_code) {
-  constexpr std::uint32_t kFirstProcess = 1;
-  const bool is_command = process.id() == kFirstProcess;
-  if (is_command) {
-    // The machine goes off with all that it holds: nothing needs to be taken down.
-    terminal_->notify_driver();
-    finish(exit_code & 0xff);
-  }
-  discard_process(process);
-}
-
-void Server::kill_process(Process& process, Signal signal, std::string_view reason,
-                          std::uint64_t address, std::uint64_t instruction) {
-  std::array<char, 256> line;
-  guest::TextWriter text(line);
-  text.text(process.name()).put('[').decimal(process.id()).text("]: ").text(reason);
-  text.text(" at address 0x").hexadecimal(address);
-  text.text(" (instruction 0x").hexadecimal(instruction).put(')');
-  report(text.view());
-  end_process(process, kSignalBase + static_cast<int>(signal));
-}
-
 void Server::take_input() {
   do {
     const TerminalSignal signal = terminal_->take_input();
     if (signal == TerminalSignal::kInterrupt || signal == TerminalSignal::kQuit) {
       const bool interrupt = signal == TerminalSignal::kInterrupt;
       const Signal number = interrupt ? kSignalInterrupt : kSignalQuit;
-      for (Process* process : processes_) {
-        // A recorded handler cannot be called yet, so it counts as the default.
-        constexpr std::uint64_t kIgnore = 1;
-        if (process != nullptr && process->actions[number].handler != kIgnore) {
-          end_process(*process, kSignalBase + static_cast<int>(number));
+      for (Process* process : all_processes()) {
+        if (process != nullptr) {
+          send_signal(*process, SignalInfo::of(number, SignalInfo::kKernel));
         }
       }
     }
@@ -344,27 +223,32 @@ void Server::handle_notification(std::uint64_t signals) {
   }
 }
 
+void Server::answer(Task& task, std::int64_t result) {
+  guest::Message message;
+  message[0] = static_cast<std::uint64_t>(result);
+  guest::reply(task.token, message);
+}
+
 void Server::resume(Task& task) {
   task.resumed = true;
   guest::Message answer;
   const std::uint64_t token = task.token;
-  if (task.process->native ? run_native_call(task, answer) : run_call(task, answer)) {
-    task.blocked = false;
+  if (run_call(task, answer)) {
     guest::reply(token, answer);
   }
 }
 
 void Server::resume_ready() {
   while (Task* task = ready_tasks().first()) {
-    task->wait_for_deadline();
+    task->stop_waiting();
     resume(*task);
   }
 }
 
 void Server::resume_due() {
-  for (Process* process : processes_) {
-    if (process != nullptr && process->task().blocked && process->task().is_due()) {
-      resume(process->task());
+  for (Task* task : all_tasks()) {
+    if (task != nullptr && task->blocked && task->is_due()) {
+      task->wait(ready_tasks());
     }
   }
 }
@@ -376,8 +260,8 @@ void Server::flush_output() {
     return;
   }
   const bool is_running =
-      std::any_of(processes_.begin(), processes_.end(),
-                  [](const Process* each) { return each != nullptr && !each->task().blocked; });
+      std::any_of(all_tasks().begin(), all_tasks().end(),
+                  [](const Task* each) { return each != nullptr && !each->blocked; });
   const std::uint64_t now = guest::monotonic_ns();
   const std::uint64_t due = last_flush_ + kFlushInterval;
   if (is_running && !terminal_->is_half_full() && now < due) {
@@ -404,9 +288,9 @@ bool Server::create_timer() {
 // One timer for all: it is set to the earliest deadline of those who wait.
 void Server::arm_timer() {
   std::uint64_t earliest = flush_deadline_;
-  for (const Process* process : processes_) {
-    if (process != nullptr && process->task().blocked) {
-      earliest = std::min(earliest, process->task().deadline);
+  for (const Task* task : all_tasks()) {
+    if (task != nullptr && task->blocked) {
+      earliest = std::min(earliest, task->deadline);
     }
   }
   if (earliest < armed_ && (timer_ != guest::kNoSlot || create_timer())) {
@@ -417,42 +301,106 @@ void Server::arm_timer() {
 }
 
 bool Server::run_call(Task& task, guest::Message& answer) {
-  const std::uint32_t id = task.process->id();
-  const std::int64_t result = make_call(task);
-  if (find_process(id) == nullptr) {
-    return false;  // the call has ended it
+  current_ = &task;
+  const auto make = [&task] { return task.process->native() ? run_native_call(task) : make_call(task); };
+  std::int64_t result = make();
+  if (current_ != nullptr && result == kBlocked && !task.interrupted && !task.uninterruptible &&
+      deliverable_signals(task) != 0) {
+    task.interrupted = task.resumed = true;
+    result = make();
   }
-  task.blocked = result == kBlocked;
+  if (std::exchange(current_, nullptr) == nullptr) {
+    return false;  // the call has ended its thread
+  }
+  if (result == kBlocked && (!task.interrupted || task.uninterruptible)) {
+    task.blocked = true;
+    return false;
+  }
+  task.blocked = false;
+  task.stop_waiting();
+  result = result == kBlocked ? shim::kRestart : result;
+  if (task.process->state == ProcessState::kStopped) {
+    task.held = true;
+    task.held_result = result;
+    return false;
+  }
   answer[0] = static_cast<std::uint64_t>(result);
-  return result != kBlocked;
+  return true;
 }
 
-bool Server::handle_linux_call(Process& process, const guest::Received& received,
+bool Server::handle_linux_call(ProcessMemory& memory, const guest::Received& received,
                                guest::Message& answer) {
-  Task& task = process.task();
-  task.token = received.token;
-  task.number = received.message[0];
-  std::copy_n(received.message.word.begin() + 1, task.arguments.size(), task.arguments.begin());
-  task.resumed = false;
-  task.deadline = Task::kNever;
-  ++process.calls;
-  return run_call(task, answer);
+  Task* task = task_at(received.message[7], memory);
+  if (task == nullptr || task->blocked || task->held) {
+    // Whoever forges the name of another thread of its own gets no further.
+    answer[0] = static_cast<std::uint64_t>(-EPERM);
+    return true;
+  }
+  task->token = received.token;
+  task->number = received.message[0];
+  std::copy_n(received.message.word.begin() + 1, task->arguments.size(), task->arguments.begin());
+  task->resumed = task->interrupted = task->uninterruptible = false;
+  task->deadline = Task::kNever;
+  task->progress = 0;
+  ++task->process->calls;
+  if (task->number == shim::kTakeSignal) {
+    return handle_take_signal(*task, answer);
+  }
+  return run_call(*task, answer);
+}
+
+// The shim's own call. The process may be stopped by what it takes.
+bool Server::handle_take_signal(Task& task, guest::Message& answer) {
+  current_ = &task;
+  Delivery delivery;
+  const bool lives = take_signal(task, delivery);
+  if (std::exchange(current_, nullptr) == nullptr || !lives) {
+    return false;
+  }
+  if (delivery.number == 0 && task.process->state == ProcessState::kStopped) {
+    task.held = true;
+    task.held_result = 0;
+    return false;
+  }
+  answer.word = {delivery.number, delivery.action.handler, delivery.action.flags,
+                 delivery.action.restorer, delivery.action.mask};
+  return true;
 }
 
 bool Server::handle_call(const guest::Received& received, guest::Message& answer) {
-  Process* process = find_process(received.badge >> 8);
-  if (process == nullptr) {
+  ProcessMemory* memory = ProcessMemory::find(received.badge);
+  if (memory == nullptr) {
     return false;
   }
-  switch (static_cast<BadgeKind>(received.badge & 0xff)) {
+  // It may end while it is being served.
+  const Reference<ProcessMemory> kept(memory);
+  switch (badge_kind(received.badge)) {
     case BadgeKind::kCall:
-      return handle_linux_call(*process, received, answer);
+      return handle_linux_call(*memory, received, answer);
     case BadgeKind::kFault:
-      return handle_fault(*this, *process, received.message, answer);
+      return handle_fault(*memory, received.message, answer);
     case BadgeKind::kNativeCall:
-      return handle_native_call(process->task(), received, answer);
+      return handle_native_call(*memory, received, answer);
   }
   return false;
+}
+
+// The call of a native program, which has one thread.
+bool Server::handle_native_call(ProcessMemory& memory, const guest::Received& received,
+                                guest::Message& answer) {
+  Task* task = find_task_of(memory);
+  if (task == nullptr || task->blocked || task->held) {
+    answer[0] = EPERM;
+    return true;
+  }
+  task->token = received.token;
+  task->resumed = task->interrupted = false;
+  task->uninterruptible = true;
+  task->progress = 0;
+  task->deadline = Task::kNever;
+  task->number = received.message[0];
+  task->arguments = {received.message[1], received.message[2], 0};
+  return run_call(*task, answer);
 }
 
 void Server::run() {

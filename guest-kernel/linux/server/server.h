@@ -13,7 +13,6 @@
 #include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/random.h"
 #include "guest-kernel/linux/server/result.h"
-#include "guest-kernel/linux/server/signal_numbers.h"
 #include "guest-kernel/linux/server/terminal.h"
 #include "guest-kernel/linux/shim/limits.h"
 
@@ -23,8 +22,6 @@ namespace linux_server {
 // their calls, their faults and the console's signals, one at a time.
 class Server {
  public:
-  static constexpr std::size_t kMaximumProcesses = shim::kMaximumProcesses;
-
   explicit Server(guest::StartInfo& info) : info_(info) {}
 
   // Reads the root archive and starts the command, or says why that fails and ends the machine with
@@ -51,42 +48,38 @@ class Server {
   // Empties it too.
   void delete_slot(guest::Slot slot);
 
-  // Ends a process. The first one's exit code (0 … 255) is the command's: the machine stops.
-  void end_process(Process& process, int exit_code);
-  // As a fatal signal does, with a line on the console that says why.
-  void kill_process(Process& process, Signal signal, std::string_view reason, std::uint64_t address,
-                    std::uint64_t instruction);
-
-  // A new process with an empty domain of `slots` capability slots and `kernel_pages` of kernel
-  // memory, connected to the server: calls through slot `port` and faults arrive here. Its
-  // descriptors 0 to 2 are the console. ENOMEM, EAGAIN.
-  Result<Process*> create_process(std::uint64_t slots, guest::Slot port, bool native,
-                                  std::uint64_t kernel_pages, guest::DomainLimits limits = {});
   // Whether the bytes are the boot package's, which is trusted, or those of a root file system.
   bool is_from_boot_package(std::span<const std::byte> bytes) const {
     return !bytes.empty() && bytes.data() >= boot_archive_.data() &&
            bytes.data() < boot_archive_.data() + boot_archive_.size();
   }
-  // Starts its thread. False: the nucleus refuses.
-  bool start_thread(Process& process, const guest::ThreadStart& start);
-  // Ends a process without anybody being told.
-  void discard_process(Process& process);
+
+  // The call that is being served is answered by nobody: its thread has ended.
+  void forget_call(const Task& task) { current_ = current_ == &task ? nullptr : current_; }
+  const Task* current() const { return current_; }
+  // Answers a call that `task` is blocked in.
+  void answer(Task& task, std::int64_t result);
 
   // Writes a line that is the server's own, for the user.
   void report(std::string_view text);
+  // The first process has ended: the machine stops with its exit code (0 … 255).
+  [[noreturn]] void finish(int exit_code);
 
  private:
   void open_console();
   void read_root();
   bool prepare();
   void start_command();
-  [[noreturn]] void finish(int exit_code);
+  void explain_failure(std::string_view name, bool found, std::int64_t error);
   void handle_notification(std::uint64_t signals);
   // Returns true if `answer` is to be sent now.
   bool handle_call(const guest::Received& received, guest::Message& answer);
-  bool handle_linux_call(Process& process, const guest::Received& received, guest::Message& answer);
+  bool handle_linux_call(ProcessMemory& memory, const guest::Received& received,
+                         guest::Message& answer);
+  bool handle_native_call(ProcessMemory& memory, const guest::Received& received,
+                          guest::Message& answer);
+  bool handle_take_signal(Task& task, guest::Message& answer);
   bool run_call(Task& task, guest::Message& answer);
-  guest::Status connect(Process& process, guest::Slot port, bool native);
   void resume(Task& task);
   void resume_ready();
   void resume_due();
@@ -96,21 +89,20 @@ class Server {
   bool create_timer();
 
   guest::StartInfo& info_;
-  guest::SlotAllocator<1024> slots_{info_.first_free_slot, info_.end_slot};
+  guest::SlotAllocator<4096> slots_{info_.first_free_slot, info_.end_slot};
   Directory root_{""};
   std::span<const std::byte> archive_;
   guest::Slot root_slot_ = guest::kNoSlot;
   std::span<const std::byte> boot_archive_;
   std::optional<Terminal> terminal_;
   Random random_;
-  std::array<Process*, kMaximumProcesses> processes_ = {};
+  Task* current_ = nullptr;             // whose call is being served
   guest::Slot timer_ = guest::kNoSlot;  // made when somebody first waits for a time
   bool is_complete_ = false;            // the composer has given all it has
   std::uint64_t armed_ = Task::kNever;
   std::uint64_t last_flush_ = 0;                 // monotonic ns
   std::uint64_t flush_deadline_ = Task::kNever;  // when the driver is told of what was put off
-  std::uint32_t next_id_ = 1;
-  std::uint64_t command_started_ = 0;  // TSC
+  std::uint64_t command_started_ = 0;            // TSC
 };
 
 // The one server.

@@ -6,14 +6,18 @@
 namespace linux_server {
 
 enum Signal : std::uint32_t {
+  kSignalHangUp = 1,
   kSignalInterrupt = 2,
   kSignalQuit = 3,
   kSignalIllegal = 4,
   kSignalTrap = 5,
+  kSignalAbort = 6,
   kSignalBus = 7,
   kSignalFloatingPoint = 8,
   kSignalKill = 9,
   kSignalSegmentation = 11,
+  kSignalPipe = 13,
+  kSignalAlarm = 14,
   kSignalChild = 17,
   kSignalContinue = 18,
   kSignalStop = 19,
@@ -21,6 +25,9 @@ enum Signal : std::uint32_t {
   kSignalTerminalInput = 21,
   kSignalTerminalOutput = 22,
   kSignalUrgent = 23,
+  kSignalFileSize = 25,
+  kSignalVirtualAlarm = 26,
+  kSignalProfile = 27,
   kSignalWindowChange = 28,
 };
 

@@ -1,12 +1,43 @@
 #pragma once
 
+#include "guest-kernel/linux/server/pending_signals.h"
+#include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/signal_numbers.h"
-#include "guest-kernel/linux/server/task.h"
 
+// Sending signals, and what they do by default. Handlers are called by the shim, which asks for each
+// signal that it finds pending in its thread's page.
 namespace linux_server {
 
+// Each of these may end the process, and with it the call that is being served: the caller does not
+// touch the task or process afterwards but returns.
+void send_signal(Process& process, const SignalInfo& info);
+void send_signal_to_task(Task& task, const SignalInfo& info);
 // Sends a signal to the thread that makes the call, on behalf of that call (SIGPIPE, SIGXFSZ). The
-// call returns its error all the same; the caller must not touch the task any more but return.
+// call returns its error all the same.
 void raise_signal(Task& task, Signal signal);
+// A signal that an exception of the thread's own raised, which cannot be put off: false if it ends
+// the process (it is blocked, ignored or has no handler).
+bool force_signal(Task& task, const SignalInfo& info);
+
+// SIGCHLD, with what has become of the child.
+void send_child_signal(Process& child, std::uint32_t number);
+
+bool is_ignored(const Process& process, std::uint32_t number);
+std::uint64_t blocked_signals(const Task& task);
+// Those that wait for this task and are not blocked.
+std::uint64_t deliverable_signals(const Task& task);
+// Tells the shims of a process what is pending.
+void publish_signals(Process& process);
+
+// The next signal whose handler the task is to call, with what the default actions of others have
+// done on the way. False: the process has ended.
+struct Delivery {
+  std::uint32_t number = 0;  // 0: none
+  SignalAction action = {};
+};
+bool take_signal(Task& task, Delivery& delivery);
+
+void stop_process(Process& process, std::uint32_t number);
+void continue_process(Process& process);
 
 }  // namespace linux_server

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/result.h"
+#include "guest-kernel/linux/shim/layout.h"
 
 namespace linux_server {
 
@@ -30,11 +33,28 @@ struct Task {
   std::int64_t wait_for_any_file();
   // Blocks without a queue: until `deadline`, or a signal.
   std::int64_t wait_for_deadline();
+  // It is in no queue any more.
+  void stop_waiting() { leave_queue(); }
   bool is_due() const;
 
   Process* process = nullptr;
+  Task* next_in_process = nullptr;
   std::uint32_t id = 0;
+  std::uint32_t index = 0;  // in the task table: the name that the shim knows the thread by
   guest::Slot thread = guest::kNoSlot;
+  std::uint64_t nucleus_id = 0;  // what faults are reported under; 0: not known yet
+  std::uint32_t processor = 0;
+  std::uint64_t page_address = 0;    // of its shim::ThreadPage; 0: of a native program
+  shim::ThreadPage* page = nullptr;  // the server's view of it
+
+  PendingSignals pending;
+  // It is to be stopped (SIGSTOP): calls that arrive are not answered until it goes on.
+  bool held = false;          // an answer is kept back in `held_result`
+  std::int64_t held_result = 0;
+  bool suspended = false;     // the nucleus keeps it from running
+  // Of a futex(2) that waits: the server's address of the word, null once woken; its bits.
+  const std::byte* futex = nullptr;
+  std::uint32_t futex_bits = 0;
 
   std::uint64_t token = 0;  // of the call being served
   std::uint64_t number = 0;
@@ -45,6 +65,7 @@ struct Task {
   // It is made a last time because a signal arrived. If it returns kBlocked all the same, the
   // program gets EINTR or the call is restarted, as sigaction(2) has it.
   bool interrupted = false;
+  bool uninterruptible = false;  // signals wait until the call is over
   std::uint64_t deadline = kNever;  // monotonic ns
   std::int64_t progress = 0;
 

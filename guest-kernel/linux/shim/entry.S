@@ -1,27 +1,40 @@
 #include "guest-kernel/lib/system_call_asm.h"
 
+// struct ThreadPage
 #define THREAD_STACK_TOP %gs:0x00
 #define THREAD_USER_STACK %gs:0x08
+#define THREAD_SIGNAL_MASK %gs:0x10
+#define THREAD_PENDING %gs:0x18
+#define THREAD_INTERRUPTED_INSTRUCTION %gs:0x20
+#define THREAD_INTERRUPTED_STACK %gs:0x28
+#define THREAD_INTERRUPTED_FLAGS %gs:0x30
+
+// struct Frame
+#define FRAME_RCX 0x68
+#define FRAME_R11 0x70
+#define FRAME_INSTRUCTION 0x78
+#define FRAME_CODE_SEGMENT 0x80
+#define FRAME_FLAGS 0x88
+#define FRAME_STACK 0x90
+#define FRAME_STACK_SEGMENT 0x98
 
     .section .header, "a"
     .quad shim_handler
     .quad shim_start
+    .quad shim_interrupted
     .quad shim_copy_begin
     .quad shim_copy_end
     .quad shim_copy_fixup
+    .quad shim_exit_begin
+    .quad shim_exit_jump
+    .quad shim_exit_end
+    .quad shim_full_exit_begin
+    .quad shim_full_exit_end
+    .quad shim_image_end
 
     .text
 
-// An application's `syscall` arrives here: rcx = return address, r11 = flags, all else the
-// application's. Nothing is written to its stack, whose red zone is in use.
-    .globl shim_handler
-shim_handler:
-    mov %rsp, THREAD_USER_STACK
-    mov THREAD_STACK_TOP, %rsp
-    cld
-    push THREAD_USER_STACK
-    push %r11
-    push %rcx
+.macro push_general
     push %r15
     push %r14
     push %r13
@@ -35,49 +48,99 @@ shim_handler:
     push %rsi
     push %rdi
     push %rax
+.endm
+
+.macro load_general
+    mov 0x00(%rsp), %rax
+    mov 0x08(%rsp), %rdi
+    mov 0x10(%rsp), %rsi
+    mov 0x18(%rsp), %rdx
+    mov 0x20(%rsp), %r10
+    mov 0x28(%rsp), %r8
+    mov 0x30(%rsp), %r9
+    mov 0x38(%rsp), %rbx
+    mov 0x40(%rsp), %rbp
+    mov 0x48(%rsp), %r12
+    mov 0x50(%rsp), %r13
+    mov 0x58(%rsp), %r14
+    mov 0x60(%rsp), %r15
+.endm
+
+// An application's `syscall` arrives here: rcx = return address, r11 = flags, all else the
+// application's. Nothing is written to its stack, whose red zone is in use.
+    .globl shim_handler
+shim_handler:
+    mov %rsp, THREAD_USER_STACK
+    mov THREAD_STACK_TOP, %rsp
+    cld
+    push %r11 // stack_segment: filled in when it is needed
+    push THREAD_USER_STACK
+    push %r11
+    push %r11 // code_segment
+    push %rcx
+    push %r11
+    push %rcx
+    push_general
     mov %rsp, %rdi
     call shim_dispatch
-    pop %rax
-    pop %rdi
-    pop %rsi
-    pop %rdx
-    pop %r10
-    pop %r8
-    pop %r9
-    pop %rbx
-    pop %rbp
-    pop %r12
-    pop %r13
-    pop %r14
-    pop %r15
-    pop %rcx
-    mov (%rsp), %r11
+    test %eax, %eax
+    jnz shim_full_exit_begin
+shim_exit_begin:
+    mov THREAD_SIGNAL_MASK, %rcx
+    not %rcx
+    and THREAD_PENDING, %rcx
+    jnz shim_late_signal
+    load_general
+    push FRAME_FLAGS(%rsp)
     popfq
-    pop %rsp
+    mov FRAME_FLAGS(%rsp), %r11
+    mov FRAME_INSTRUCTION(%rsp), %rcx
+    mov FRAME_STACK(%rsp), %rsp
+shim_exit_jump:
     jmp *%rcx
+shim_exit_end:
 
-// A new thread: rdi = its ThreadPage, rsp = the top of that page.
+shim_late_signal:
+    mov %rsp, %rdi
+    call shim_deliver
+    jmp shim_full_exit_begin
+
+// The server stopped the thread in its own code, for a signal: rip and rsp are the shim's, the flags
+// plain, all else as it was.
+shim_interrupted:
+    push $0
+    push THREAD_INTERRUPTED_STACK
+    push THREAD_INTERRUPTED_FLAGS
+    push $0
+    push THREAD_INTERRUPTED_INSTRUCTION
+    push %r11
+    push %rcx
+    push_general
+    mov %rsp, %rdi
+    call shim_deliver
+shim_full_exit_begin:
+    mov THREAD_SIGNAL_MASK, %rcx
+    not %rcx
+    and THREAD_PENDING, %rcx
+    jnz shim_late_signal
+    // A return within ring 3 that loads everything at once. Only the processor knows the selectors
+    // that this machine has for ring 3.
+    mov %cs, %ecx
+    mov %rcx, FRAME_CODE_SEGMENT(%rsp)
+    mov %ss, %ecx
+    mov %rcx, FRAME_STACK_SEGMENT(%rsp)
+    load_general
+    mov FRAME_RCX(%rsp), %rcx
+    mov FRAME_R11(%rsp), %r11
+    lea FRAME_INSTRUCTION(%rsp), %rsp
+    iretq
+shim_full_exit_end:
+
+// A new thread: rdi = its ThreadPage, rsp = its Frame.
     .globl shim_start
 shim_start:
-    mov %rdi, %rbx
     call shim_set_up
-    mov 0x10(%rbx), %rcx
-    mov 0x18(%rbx), %rsp
-    xor %eax, %eax
-    xor %ebx, %ebx
-    xor %edx, %edx
-    xor %esi, %esi
-    xor %edi, %edi
-    xor %ebp, %ebp
-    xor %r8d, %r8d
-    xor %r9d, %r9d
-    xor %r10d, %r10d
-    xor %r11d, %r11d
-    xor %r12d, %r12d
-    xor %r13d, %r13d
-    xor %r14d, %r14d
-    xor %r15d, %r15d
-    jmp *%rcx
+    jmp shim_full_exit_begin
 
 // bool shim_copy(void* to, const void* from, size_t size): one of the two is the application's.
 // False: it is not mapped so.
@@ -86,16 +149,44 @@ shim_copy:
     mov %rdx, %rcx
 shim_copy_begin:
     rep movsb
-shim_copy_end:
     mov $1, %eax
     ret
+
+// bool shim_save_vectors(void* area, size_t xsave_size), shim_load_vectors likewise.
+    .globl shim_save_vectors
+shim_save_vectors:
+    test %rsi, %rsi
+    jz 1f
+    mov $-1, %eax
+    mov $-1, %edx
+    xsave64 (%rdi)
+    mov $1, %eax
+    ret
+1:  fxsave64 (%rdi)
+    mov $1, %eax
+    ret
+
+    .globl shim_load_vectors
+shim_load_vectors:
+    test %rsi, %rsi
+    jz 1f
+    mov $-1, %eax
+    mov $-1, %edx
+    xrstor64 (%rdi)
+    mov $1, %eax
+    ret
+1:  fxrstor64 (%rdi)
+    mov $1, %eax
+    ret
+shim_copy_end:
+
 shim_copy_fixup:
     cld
     xor %eax, %eax
     ret
 
-// long shim_forward(const Frame*): sends the call to the server; returns its answer, or -ENOSYS
-// where there is no server any more.
+// long shim_forward(const Frame*, uint64_t task): sends the call to the server; returns its answer,
+// or -ENOSYS where there is no server any more.
     .globl shim_forward
 shim_forward:
     push %rbx
@@ -104,13 +195,13 @@ shim_forward:
     push %r13
     push %r14
     push %r15
+    mov %rsi, %r14
     mov 0x00(%rdi), %rsi
     mov 0x08(%rdi), %rdx
     mov 0x10(%rdi), %r8
     mov 0x18(%rdi), %r9
     mov 0x28(%rdi), %r12
     mov 0x30(%rdi), %r13
-    xor %r14d, %r14d
     mov 0x20(%rdi), %r10
     xor %eax, %eax
     xor %ebx, %ebx

@@ -29,7 +29,7 @@ struct Limit {
 };
 
 inline constexpr std::uint64_t kMaximumFiles = 1024;
-inline constexpr std::uint64_t kMaximumProcesses = 64;
+inline constexpr std::uint64_t kMaximumProcesses = 1024;
 
 constexpr Limit limit_of(std::uint64_t resource) {
   constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};

@@ -12,6 +12,7 @@
 #include "guest-kernel/linux/shim/clocks.h"
 #include "guest-kernel/linux/shim/layout.h"
 #include "guest-kernel/linux/shim/limits.h"
+#include "guest-kernel/linux/shim/shim.h"
 
 // The shim: what a Linux process's `syscall` instructions run. It answers what concerns its process
 // alone and calls the server for the rest. It holds no authority: whatever the application does to
@@ -19,41 +20,12 @@
 namespace shim {
 namespace {
 
-// The application's registers, as entry.S pushes them.
-struct Frame {
-  std::uint64_t number;
-  std::uint64_t arguments[6];
-  std::uint64_t rbx, rbp, r12, r13, r14, r15;
-  std::uint64_t return_address;
-  std::uint64_t flags;
-  std::uint64_t stack;
-};
-static_assert(offsetof(Frame, return_address) == 0x68);
-
-extern "C" bool shim_copy(void* to, const void* from, std::size_t size);
-extern "C" std::int64_t shim_forward(const Frame* frame);
-
 constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
 
 struct TimeSpec {
   std::int64_t seconds;
   std::int64_t nanoseconds;
 };
-
-ProcessPage& process_page() {
-  return *reinterpret_cast<ProcessPage*>(kProcessPage);
-}
-
-ThreadPage& thread_page() {
-  std::uint64_t top = 0;
-  asm("movq %%gs:0, %0" : "=r"(top));
-  return *reinterpret_cast<ThreadPage*>(top - abi::kPageSize);
-}
-
-template <typename T>
-std::int64_t give(std::uint64_t address, const T& value) {
-  return shim_copy(reinterpret_cast<void*>(address), &value, sizeof(value)) ? 0 : -EFAULT;
-}
 
 std::int64_t get_time(const Frame& frame) {
   std::uint64_t now = 0;
@@ -70,7 +42,7 @@ std::int64_t get_time(const Frame& frame) {
       now = guest::monotonic_ns();
       break;
     default:
-      return shim_forward(&frame);
+      return forward(frame);
   }
   return give(frame.arguments[1], TimeSpec{static_cast<std::int64_t>(now / kNanosecondsPerSecond),
                                            static_cast<std::int64_t>(now % kNanosecondsPerSecond)});
@@ -111,39 +83,8 @@ std::int64_t set_bases(const Frame& frame) {
     case ARCH_GET_FS:
       return give(frame.arguments[1], thread.fs_base);
     default:
-      return shim_forward(&frame);
+      return forward(frame);
   }
-}
-
-// Signals are recorded and never delivered by this server, so that a mask is the thread's own
-// affair.
-std::int64_t change_signal_mask(const Frame& frame) {
-  constexpr std::uint64_t kUnmaskable = std::uint64_t{1} << (9 - 1) | std::uint64_t{1} << (19 - 1);
-  ThreadPage& thread = thread_page();
-  const std::uint64_t old_mask = thread.signal_mask;
-  if (frame.arguments[3] != sizeof(old_mask)) {
-    return -EINVAL;
-  }
-  if (frame.arguments[1] != 0) {
-    std::uint64_t set = 0;
-    if (!shim_copy(&set, reinterpret_cast<const void*>(frame.arguments[1]), sizeof(set))) {
-      return -EFAULT;
-    }
-    switch (static_cast<int>(frame.arguments[0])) {
-      case 0:  // SIG_BLOCK
-        set |= old_mask;
-        break;
-      case 1:  // SIG_UNBLOCK
-        set = old_mask & ~set;
-        break;
-      case 2:  // SIG_SETMASK
-        break;
-      default:
-        return -EINVAL;
-    }
-    thread.signal_mask = set & ~kUnmaskable;
-  }
-  return frame.arguments[2] != 0 ? give(frame.arguments[2], old_mask) : 0;
 }
 
 // The break moves up within what the server has mapped; other moves are its business.
@@ -159,14 +100,14 @@ std::int64_t move_break(const Frame& frame) {
   }
   Frame asking = frame;
   asking.arguments[1] = page.heap_end;
-  return shim_forward(&asking);
+  return forward(asking);
 }
 
 std::int64_t get_limit(const Frame& frame) {
   const auto process = static_cast<std::uint32_t>(frame.arguments[0]);
   if ((process != 0 && process != process_page().process_id) || frame.arguments[2] != 0 ||
       frame.arguments[1] >= kLimitCount) {
-    return shim_forward(&frame);
+    return forward(frame);
   }
   return frame.arguments[3] == 0 ? 0 : give(frame.arguments[3], limit_of(frame.arguments[1]));
 }
@@ -180,7 +121,7 @@ std::int64_t read_link(const Frame& frame) {
   if (page.executable_size == 0 || page.executable_size > sizeof(page.executable) || size <= 0 ||
       !shim_copy(path, reinterpret_cast<const void*>(frame.arguments[0]), sizeof(path)) ||
       __builtin_memcmp(path, kSelf, sizeof(path)) != 0) {
-    return shim_forward(&frame);
+    return forward(frame);
   }
   const std::uint32_t count = static_cast<std::uint32_t>(size) < page.executable_size
                                   ? static_cast<std::uint32_t>(size)
@@ -196,14 +137,14 @@ std::int64_t get_random(const Frame& frame) {
   constexpr std::uint64_t kKnownFlags = 7;
   const std::uint64_t size = frame.arguments[1];
   if (process_page().has_rdrand == 0 || size > kFew || (frame.arguments[2] & ~kKnownFlags) != 0) {
-    return shim_forward(&frame);
+    return forward(frame);
   }
   std::uint64_t words[kFew / sizeof(std::uint64_t)];
   for (std::uint64_t& word : words) {
     bool valid = false;
     asm volatile("rdrand %0" : "=r"(word), "=@ccc"(valid));
     if (!valid) {
-      return shim_forward(&frame);
+      return forward(frame);
     }
   }
   return shim_copy(reinterpret_cast<void*>(frame.arguments[0]), words, size)
@@ -211,19 +152,19 @@ std::int64_t get_random(const Frame& frame) {
              : -EFAULT;
 }
 
-std::int64_t answer(const Frame& frame) {
+// The server makes the child from this thread's page: what a new thread starts with is all there.
+std::int64_t make_child(const Frame& frame) {
+  ThreadPage& thread = thread_page();
+  asm volatile("fxsave64 %0" : "=m"(thread.vectors));
+  return forward(frame);
+}
+
+std::int64_t answer(Frame& frame) {
   switch (frame.number) {
     case __NR_getpid:
       return process_page().process_id;
-    case __NR_getppid:
-      return process_page().parent_id;
     case __NR_gettid:
       return thread_page().thread_id;
-    case __NR_getuid:
-    case __NR_geteuid:
-    case __NR_getgid:
-    case __NR_getegid:
-      return 0;
     case __NR_uname:
       return give(frame.arguments[0], process_page().system_name);
     case __NR_clock_gettime:
@@ -245,6 +186,21 @@ std::int64_t answer(const Frame& frame) {
       return 0;
     case __NR_rt_sigprocmask:
       return change_signal_mask(frame);
+    case __NR_sigaltstack:
+      return set_alternate_stack(frame);
+    case __NR_rt_sigreturn:
+      return return_from_signal(frame);
+    case __NR_rt_sigsuspend:
+    case __NR_ppoll:
+    case __NR_pselect6:
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2:
+      return wait_with_mask(frame);
+    case __NR_clone:
+    case __NR_clone3:
+    case __NR_fork:
+    case __NR_vfork:
+      return make_child(frame);
     case __NR_brk:
       return move_break(frame);
     case __NR_prlimit64:
@@ -260,19 +216,48 @@ std::int64_t answer(const Frame& frame) {
       guest::yield();
       return 0;
     default:
-      return shim_forward(&frame);
+      return forward(frame);
   }
 }
 
-extern "C" void shim_dispatch(Frame* frame);
-extern "C" void shim_set_up(ThreadPage* thread);
-
-void shim_dispatch(Frame* frame) {
-  frame->number = static_cast<std::uint64_t>(answer(*frame));
+// What a call returned that a signal interrupted: it is made again unless a handler is to run.
+bool is_restart(std::int64_t result) {
+  return result == kRestart || result == kRestartUnlessHandled;
 }
 
-void shim_set_up(ThreadPage* thread) {
-  guest::set_thread_bases(guest::kNoSlot, 0, reinterpret_cast<std::uint64_t>(thread));
+// The application's call. True: all registers are to be restored, since a handler is to run or has
+// returned.
+extern "C" bool shim_dispatch(Frame* frame) {
+  const std::uint64_t number = frame->number;
+  ThreadPage& thread = thread_page();
+  for (;;) {
+    const std::int64_t result = answer(*frame);
+    if (number == __NR_rt_sigreturn) {
+      return true;
+    }
+    frame->number = static_cast<std::uint64_t>(result);
+    const bool has_signal = (thread.pending & ~thread.signal_mask) != 0;
+    if (!has_signal && !is_restart(result) && thread.has_saved_mask == 0) {
+      return false;
+    }
+    const bool handled = deliver_signals(*frame, is_restart(result) ? number : kNoCall);
+    if (thread.has_saved_mask != 0) {
+      thread.has_saved_mask = 0;
+      thread.signal_mask = thread.saved_mask;
+    }
+    if (handled || !is_restart(result)) {
+      return handled;
+    }
+    frame->number = number;
+  }
+}
+
+extern "C" void shim_set_up(ThreadPage* thread) {
+  guest::set_thread_bases(guest::kNoSlot, thread->fs_base, reinterpret_cast<std::uint64_t>(thread));
+  if (thread->has_vectors != 0) {
+    thread->has_vectors = 0;
+    asm volatile("fxrstor64 %0" : : "m"(thread->vectors));
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/time_value.h"
 #include "guest-kernel/linux/shim/limits.h"
@@ -15,11 +16,6 @@
 // Calls on the process itself: identity, limits, its end.
 namespace linux_server {
 namespace {
-
-std::int64_t call_exit(Task& task) {
-  server().end_process(*task.process, static_cast<int>(task.arguments[0] & 0xff));
-  return kBlocked;
-}
 
 std::int64_t call_getpid(Task& task) {
   return task.process->id();
@@ -30,20 +26,69 @@ std::int64_t call_gettid(Task& task) {
 std::int64_t call_zero(Task& /*task*/) {
   return 0;
 }
-std::int64_t call_own_id(Task& task) {
-  // Every process leads its own group and session until there is more than one.
-  const std::uint64_t id = static_cast<std::uint32_t>(task.arguments[0]);
-  return id == 0 || id == task.process->id() ? task.process->id() : -ESRCH;
+std::int64_t call_getppid(Task& task) {
+  const Process* parent = task.process->parent;
+  return parent == nullptr ? 0 : parent->id();
+}
+
+// The process that a call names; 0 is the caller's.
+Process* find_named(Task& task, std::uint64_t argument) {
+  const std::uint64_t id = static_cast<std::uint32_t>(argument);
+  return id == 0 ? task.process : find_process(id);
+}
+
+std::int64_t call_getpgid(Task& task) {
+  const Process* process = find_named(task, task.arguments[0]);
+  return process == nullptr ? -ESRCH : process->group;
+}
+std::int64_t call_getsid(Task& task) {
+  const Process* process = find_named(task, task.arguments[0]);
+  return process == nullptr ? -ESRCH : process->session;
 }
 std::int64_t call_getpgrp(Task& task) {
-  return task.process->id();
+  return task.process->group;
 }
+
+bool has_group(std::uint32_t group, std::uint32_t session) {
+  return std::any_of(all_processes().begin(), all_processes().end(), [=](const Process* each) {
+    return each != nullptr && each->group == group && each->session == session;
+  });
+}
+
 std::int64_t call_setpgid(Task& task) {
-  const std::uint64_t id = static_cast<std::uint32_t>(task.arguments[0]);
-  return id == 0 || id == task.process->id() ? 0 : -ESRCH;
+  Process* process = find_named(task, task.arguments[0]);
+  if (static_cast<std::int32_t>(task.arguments[1]) < 0) {
+    return -EINVAL;
+  }
+  if (process == nullptr || process->state == ProcessState::kEnded ||
+      (process != task.process && process->parent != task.process)) {
+    return -ESRCH;
+  }
+  const auto wanted = static_cast<std::uint32_t>(task.arguments[1]);
+  const std::uint32_t group = wanted == 0 ? process->id() : wanted;
+  if (process->session != task.process->session || process->session == process->id()) {
+    return -EPERM;
+  }
+  if (process != task.process && process->has_called_exec) {
+    return -EACCES;
+  }
+  if (group != process->id() && !has_group(group, task.process->session)) {
+    return -EPERM;
+  }
+  process->group = group;
+  return 0;
 }
-std::int64_t call_setsid(Task& /*task*/) {
-  return -EPERM;
+
+std::int64_t call_setsid(Task& task) {
+  Process& process = *task.process;
+  const bool leads = std::any_of(
+      all_processes().begin(), all_processes().end(),
+      [&process](const Process* each) { return each != nullptr && each->group == process.id(); });
+  if (leads) {
+    return -EPERM;
+  }
+  process.group = process.session = process.id();
+  return process.id();
 }
 
 std::int64_t give_three_ids(Task& task) {
@@ -231,11 +276,9 @@ std::int64_t call_getcpu(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_exit, call_exit},
-    {__NR_exit_group, call_exit},
     {__NR_getpid, call_getpid},
     {__NR_gettid, call_gettid},
-    {__NR_getppid, call_zero},
+    {__NR_getppid, call_getppid},
     {__NR_getuid, call_zero},
     {__NR_geteuid, call_zero},
     {__NR_getgid, call_zero},
@@ -250,8 +293,8 @@ constexpr CallEntry kCalls[] = {
     {__NR_setregid, call_set_id},
     {__NR_setresuid, call_set_id},
     {__NR_setresgid, call_set_id},
-    {__NR_getpgid, call_own_id},
-    {__NR_getsid, call_own_id},
+    {__NR_getpgid, call_getpgid},
+    {__NR_getsid, call_getsid},
     {__NR_getpgrp, call_getpgrp},
     {__NR_setpgid, call_setpgid},
     {__NR_setsid, call_setsid},

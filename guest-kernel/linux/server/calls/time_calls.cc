@@ -1,5 +1,7 @@
 #include <asm/unistd.h>
 
+#include <algorithm>
+
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/time_value.h"
@@ -66,12 +68,20 @@ std::int64_t call_clock_settime(Task& /*task*/) {
   return -EPERM;
 }
 
-// Waits until task.deadline, which the first time of the call sets.
-std::int64_t sleep_until(Task& task, std::uint64_t deadline) {
+// Waits until task.deadline, which the first time of the call sets. `rest`: where the program wants
+// to know how much of the time was left when a signal came; 0: nowhere.
+std::int64_t sleep_until(Task& task, std::uint64_t deadline, std::uint64_t rest) {
   if (!task.resumed) {
     task.deadline = deadline;
   }
-  return task.is_due() ? 0 : task.wait_for_deadline();
+  if (task.is_due()) {
+    return 0;
+  }
+  if (!task.interrupted) {
+    return task.wait_for_deadline();
+  }
+  const std::uint64_t left = task.deadline - std::min(task.deadline, guest::monotonic_ns());
+  return rest == 0 || task.process->space().write_value(rest, to_time_spec(left)) ? -EINTR : -EFAULT;
 }
 
 std::int64_t call_nanosleep(Task& task) {
@@ -79,7 +89,7 @@ std::int64_t call_nanosleep(Task& task) {
   if (!interval) {
     return -interval.error().number;
   }
-  return sleep_until(task, add_time(guest::monotonic_ns(), *interval));
+  return sleep_until(task, add_time(guest::monotonic_ns(), *interval), task.arguments[1]);
 }
 
 std::int64_t call_clock_nanosleep(Task& task) {
@@ -93,11 +103,11 @@ std::int64_t call_clock_nanosleep(Task& task) {
     return -time.error().number;
   }
   if ((task.arguments[1] & kAbsolute) == 0) {
-    return sleep_until(task, add_time(guest::monotonic_ns(), *time));
+    return sleep_until(task, add_time(guest::monotonic_ns(), *time), task.arguments[3]);
   }
   const std::uint64_t origin =
       is_wall_clock(clock) ? guest::time_page().realtime_offset : std::uint64_t{0};
-  return sleep_until(task, *time > origin ? *time - origin : 0);
+  return sleep_until(task, *time > origin ? *time - origin : 0, 0);
 }
 
 constexpr CallEntry kCalls[] = {

@@ -1,11 +1,11 @@
 #include <asm/unistd.h>
-#include <linux/futex.h>
 
 #include <algorithm>
 #include <array>
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/time_value.h"
 
 // Calls that wait: for descriptors, for a futex, for a signal.
@@ -56,7 +56,7 @@ std::int64_t poll(Task& task, const std::uint64_t* interval) {
       return -EFAULT;
     }
   }
-  return ready != 0 || task.is_due() ? ready : task.wait_for_any_file();
+  return ready != 0 || task.is_due() ? ready : task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
 }
 
 std::int64_t call_poll(Task& task) {
@@ -112,7 +112,7 @@ std::int64_t select(Task& task, const std::uint64_t* interval) {
     }
   }
   if (ready == 0 && !task.is_due()) {
-    return task.wait_for_any_file();
+    return task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
   }
   for (std::size_t group = 0; group < kWanted.size(); ++group) {
     const std::uint64_t address = task.arguments[group + 1];
@@ -151,58 +151,9 @@ std::int64_t call_pselect(Task& task) {
   return interval ? select(task, &*interval) : -interval.error().number;
 }
 
-// There is one thread: a wait can only end by its timeout, and nobody is ever woken.
-std::int64_t call_futex(Task& task) {
-  const std::uint32_t operation = static_cast<std::uint32_t>(task.arguments[1]) & FUTEX_CMD_MASK;
-  const std::uint64_t address = task.arguments[0];
-  if (address % 4 != 0) {
-    return -EINVAL;
-  }
-  switch (operation) {
-    case FUTEX_WAKE:
-    case FUTEX_WAKE_BITSET:
-    case FUTEX_REQUEUE:
-      return task.process->space().read_value<std::uint32_t>(address) ? 0 : -EFAULT;
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET: {
-      const auto value = task.process->space().read_value<std::uint32_t>(address);
-      if (!value) {
-        return -EFAULT;
-      }
-      if (*value != static_cast<std::uint32_t>(task.arguments[2])) {
-        return -EAGAIN;
-      }
-      if (task.arguments[3] == 0) {
-        task.deadline = Task::kNever;
-        return task.wait_for_deadline();
-      }
-      const auto time = read_time_spec(task.process->space(), task.arguments[3]);
-      if (!time) {
-        return -time.error().number;
-      }
-      if (!task.resumed) {
-        const bool absolute = operation == FUTEX_WAIT_BITSET;
-        const bool wall = (task.arguments[1] & FUTEX_CLOCK_REALTIME) != 0;
-        const std::uint64_t origin = wall ? guest::time_page().realtime_offset : std::uint64_t{0};
-        task.deadline = absolute ? (*time > origin ? *time - origin : 0)
-                                 : add_time(guest::monotonic_ns(), *time);
-      }
-      return task.is_due() ? -ETIMEDOUT : task.wait_for_deadline();
-    }
-    default:
-      return -ENOSYS;
-  }
-}
-
-std::int64_t call_pause(Task& task) {
-  task.deadline = Task::kNever;
-  return task.wait_for_deadline();
-}
-
 constexpr CallEntry kCalls[] = {
     {__NR_poll, call_poll},           {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
-    {__NR_pselect6, call_pselect},    {__NR_futex, call_futex}, {__NR_pause, call_pause},
-    {__NR_rt_sigsuspend, call_pause},
+    {__NR_pselect6, call_pselect},    {__NR_futex, call_futex}, 
 };
 
 }  // namespace

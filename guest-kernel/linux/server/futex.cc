@@ -1,0 +1,349 @@
+#include "guest-kernel/linux/server/futex.h"
+
+#include <asm/errno.h>
+#include <linux/futex.h>
+
+#include <array>
+
+#include "guest-kernel/lib/clock.h"
+#include "guest-kernel/linux/server/process.h"
+#include "guest-kernel/linux/server/time_value.h"
+
+namespace linux_server {
+namespace {
+
+constexpr std::size_t kBuckets = 64;
+alignas(WaitQueue) std::byte bucket_memory[kBuckets][sizeof(WaitQueue)];  // all zeroes: empty
+
+WaitQueue& bucket_of(const std::byte* word) {
+  const auto number = reinterpret_cast<std::uint64_t>(word);
+  return *std::launder(
+      reinterpret_cast<WaitQueue*>(bucket_memory[(number >> 2 ^ number >> 12) % kBuckets]));
+}
+
+// Where the server sees the word: the same for all who share its page. A page that is still to be
+// copied is copied now, so that the word stays where it is.
+Result<const std::byte*> locate(AddressSpace& space, std::uint64_t address) {
+  if (address % 4 != 0) {
+    return fail(EINVAL);
+  }
+  auto window = space.window(address, 4, Access::kWrite);
+  if (!window) {
+    window = space.window(address, 4, Access::kRead);
+  }
+  return window ? Result<const std::byte*>(window->data()) : fail(EFAULT);
+}
+
+std::uint32_t load(const std::byte* word) {
+  return __atomic_load_n(reinterpret_cast<const std::uint32_t*>(word), __ATOMIC_SEQ_CST);
+}
+
+void wake(Task& task) {
+  task.futex = nullptr;
+  task.wait(ready_tasks());
+}
+
+// Wakes `count` of those who wait for `word`, then lets `moved` more wait for `target`.
+std::int64_t wake_and_move(const std::byte* word, std::uint64_t count, std::uint32_t bits,
+                           const std::byte* target, std::uint64_t moved) {
+  std::int64_t done = 0;
+  for (Task* task = bucket_of(word).first(); task != nullptr;) {
+    Task* next = WaitQueue::next(*task);
+    if (task->futex == word && (task->futex_bits & bits) != 0) {
+      if (count != 0) {
+        --count;
+        ++done;
+        wake(*task);
+      } else if (moved != 0) {
+        --moved;
+        ++done;
+        task->futex = target;
+        task->wait(bucket_of(target));
+      } else {
+        break;
+      }
+    }
+    task = next;
+  }
+  return done;
+}
+
+// Sets the deadline of a wait. Relative for FUTEX_WAIT, absolute for the others.
+Result<void> set_deadline(Task& task, bool absolute, bool wall) {
+  task.deadline = Task::kNever;
+  if (task.arguments[3] == 0) {
+    return {};
+  }
+  const auto time = read_time_spec(task.process->space(), task.arguments[3]);
+  if (!time) {
+    return std::unexpected(time.error());
+  }
+  const std::uint64_t origin = wall ? guest::time_page().realtime_offset : std::uint64_t{0};
+  task.deadline =
+      absolute ? (*time > origin ? *time - origin : 0) : add_time(guest::monotonic_ns(), *time);
+  return {};
+}
+
+std::int64_t wait(Task& task, std::uint32_t bits, bool absolute, bool wall) {
+  if (task.resumed) {
+    if (task.futex == nullptr) {
+      return 0;
+    }
+    if (task.is_due()) {
+      task.futex = nullptr;
+      return -ETIMEDOUT;
+    }
+    if (task.interrupted) {
+      task.futex = nullptr;
+      return task.deadline == Task::kNever ? kBlocked : -EINTR;
+    }
+    return task.wait(bucket_of(task.futex));
+  }
+  if (bits == 0) {
+    return -EINVAL;
+  }
+  const auto word = locate(task.process->space(), task.arguments[0]);
+  if (!word) {
+    return -word.error().number;
+  }
+  if (const auto set = set_deadline(task, absolute, wall); !set) {
+    return -set.error().number;
+  }
+  if (load(*word) != static_cast<std::uint32_t>(task.arguments[2])) {
+    return -EAGAIN;
+  }
+  task.futex = *word;
+  task.futex_bits = bits;
+  return task.is_due() ? -ETIMEDOUT : task.wait(bucket_of(*word));
+}
+
+std::int64_t wake_two(Task& task) {
+  // FUTEX_WAKE_OP: changes the second word, wakes at the first, and at the second if it was so.
+  AddressSpace& space = task.process->space();
+  const auto first = locate(space, task.arguments[0]);
+  const auto second = space.window(task.arguments[4], 4, Access::kWrite);
+  if (!first || !second || task.arguments[4] % 4 != 0) {
+    return !first ? -first.error().number : task.arguments[4] % 4 != 0 ? -EINVAL : -EFAULT;
+  }
+  const auto code = static_cast<std::uint32_t>(task.arguments[5]);
+  const unsigned operation = code >> 28 & 7;
+  std::uint32_t operand = code >> 12 & 0xfff;
+  const std::uint32_t compared = code & 0xfff;
+  operand = (code >> 28 & FUTEX_OP_OPARG_SHIFT) != 0 ? 1u << (operand & 31) : operand;
+  auto* word = reinterpret_cast<std::uint32_t*>(second->data());
+  std::uint32_t old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  for (;;) {
+    std::uint32_t value = operand;
+    switch (operation) {
+      case FUTEX_OP_SET:
+        break;
+      case FUTEX_OP_ADD:
+        value = old + operand;
+        break;
+      case FUTEX_OP_OR:
+        value = old | operand;
+        break;
+      case FUTEX_OP_ANDN:
+        value = old & ~operand;
+        break;
+      case FUTEX_OP_XOR:
+        value = old ^ operand;
+        break;
+      default:
+        return -ENOSYS;
+    }
+    if (__atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_SEQ_CST)) {
+      break;
+    }
+  }
+  const auto was = static_cast<std::int32_t>(old);
+  const auto with = static_cast<std::int32_t>(compared);
+  const std::array<bool, 6> outcomes = {was == with, was != with, was < with,
+                                        was <= with, was > with,  was >= with};
+  const unsigned comparison = code >> 24 & 0xf;
+  if (comparison >= outcomes.size()) {
+    return -ENOSYS;
+  }
+  std::int64_t woken = wake_and_move(*first, task.arguments[2], kAllFutexBits, nullptr, 0);
+  if (outcomes[comparison]) {
+    woken += wake_and_move(second->data(), task.arguments[3], kAllFutexBits, nullptr, 0);
+  }
+  return woken;
+}
+
+std::int64_t requeue(Task& task, bool compares) {
+  AddressSpace& space = task.process->space();
+  const auto from = locate(space, task.arguments[0]);
+  const auto to = locate(space, task.arguments[4]);
+  if (!from || !to) {
+    return -(!from ? from : to).error().number;
+  }
+  if (compares && load(*from) != static_cast<std::uint32_t>(task.arguments[5])) {
+    return -EAGAIN;
+  }
+  if (static_cast<std::int32_t>(task.arguments[2]) < 0 ||
+      static_cast<std::int32_t>(task.arguments[3]) < 0) {
+    return -EINVAL;
+  }
+  return wake_and_move(*from, task.arguments[2], kAllFutexBits, *to, task.arguments[3]);
+}
+
+// Locks that know their owner: the word holds its thread's id.
+std::int64_t lock_owned(Task& task, bool only_try, bool wall_clock) {
+  const auto window = task.process->space().window(task.arguments[0], 4, Access::kWrite);
+  if (!window || task.arguments[0] % 4 != 0) {
+    return task.arguments[0] % 4 != 0 ? -EINVAL : -EFAULT;
+  }
+  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  if (!task.resumed) {
+    if (const auto set = set_deadline(task, true, wall_clock); !set) {
+      return -set.error().number;
+    }
+  }
+  std::uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  for (;;) {
+    const std::uint32_t owner = value & FUTEX_TID_MASK;
+    if (owner == task.id) {
+      return -EDEADLK;
+    }
+    const std::uint32_t wanted =
+        owner == 0 ? task.id | (value & ~std::uint32_t{FUTEX_TID_MASK}) : value | FUTEX_WAITERS;
+    if (!__atomic_compare_exchange_n(word, &value, wanted, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST)) {
+      continue;
+    }
+    if (owner == 0) {
+      return 0;
+    }
+    break;
+  }
+  if (only_try || task.is_due()) {
+    return only_try ? -EAGAIN : -ETIMEDOUT;
+  }
+  task.futex = window->data();
+  task.futex_bits = kAllFutexBits;
+  return task.wait(bucket_of(task.futex));
+}
+
+std::int64_t unlock_owned(Task& task) {
+  const auto window = task.process->space().window(task.arguments[0], 4, Access::kWrite);
+  if (!window || task.arguments[0] % 4 != 0) {
+    return task.arguments[0] % 4 != 0 ? -EINVAL : -EFAULT;
+  }
+  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  if ((__atomic_load_n(word, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) != task.id) {
+    return -EPERM;
+  }
+  __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
+  wake_and_move(window->data(), ~std::uint64_t{0}, kAllFutexBits, nullptr, 0);
+  return 0;
+}
+
+// One entry of a robust list whose owner has ended: robust_futex(7) of the kernel's documentation.
+void release_robust(Task& task, std::uint64_t address) {
+  AddressSpace& space = task.process->space();
+  const auto window = address % 4 == 0 ? space.window(address, 4, Access::kWrite)
+                                       : Result<std::span<std::byte>>(fail(EINVAL));
+  if (!window) {
+    return;
+  }
+  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  std::uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  while ((value & FUTEX_TID_MASK) == task.id) {
+    if (__atomic_compare_exchange_n(word, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED, false,
+                                    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+      wake_and_move(window->data(), 1, kAllFutexBits, nullptr, 0);
+      return;
+    }
+  }
+}
+
+void leave_robust_list(Task& task) {
+  constexpr unsigned kMaximumEntries = 2048;
+  struct Head {
+    std::uint64_t next;
+    std::int64_t offset;
+    std::uint64_t pending;
+  };
+  AddressSpace& space = task.process->space();
+  const std::uint64_t list = task.page->robust_list;
+  const auto head = list != 0 ? space.read_value<Head>(list) : Result<Head>(fail(EFAULT));
+  if (!head) {
+    return;
+  }
+  const auto word_of = [&head](std::uint64_t entry) {
+    return (entry & ~std::uint64_t{1}) + static_cast<std::uint64_t>(head->offset);
+  };
+  std::uint64_t entry = head->next;
+  for (unsigned count = 0; (entry & ~std::uint64_t{1}) != list && count < kMaximumEntries; ++count) {
+    const auto next = space.read_value<std::uint64_t>(entry & ~std::uint64_t{1});
+    if (entry != head->pending) {
+      release_robust(task, word_of(entry));
+    }
+    if (!next) {
+      break;
+    }
+    entry = *next;
+  }
+  if (head->pending != 0) {
+    release_robust(task, word_of(head->pending));
+  }
+}
+
+}  // namespace
+
+std::int64_t wake_futex(AddressSpace& space, std::uint64_t address, std::uint64_t count,
+                        std::uint32_t bits) {
+  const auto word = locate(space, address);
+  return word ? wake_and_move(*word, count, bits, nullptr, 0) : -word.error().number;
+}
+
+void leave_futexes(Task& task) {
+  task.futex = nullptr;
+  if (task.page == nullptr) {
+    return;
+  }
+  leave_robust_list(task);
+  task.page->robust_list = 0;
+  const std::uint64_t address = task.page->clear_thread_id;
+  task.page->clear_thread_id = 0;
+  if (address != 0 && task.process->space().write_value(address, std::uint32_t{0})) {
+    wake_futex(task.process->space(), address, 1, kAllFutexBits);
+  }
+}
+
+std::int64_t call_futex(Task& task) {
+  const bool wall = (task.arguments[1] & FUTEX_CLOCK_REALTIME) != 0;
+  const auto count = static_cast<std::uint32_t>(task.arguments[2]);
+  const std::uint32_t operation = static_cast<std::uint32_t>(task.arguments[1]) &
+                                  static_cast<std::uint32_t>(FUTEX_CMD_MASK);
+  switch (operation) {
+    case FUTEX_WAIT:
+      return wait(task, kAllFutexBits, false, false);
+    case FUTEX_WAIT_BITSET:
+      return wait(task, static_cast<std::uint32_t>(task.arguments[5]), true, wall);
+    case FUTEX_WAKE:
+      return wake_futex(task.process->space(), task.arguments[0], count, kAllFutexBits);
+    case FUTEX_WAKE_BITSET:
+      return static_cast<std::uint32_t>(task.arguments[5]) == 0
+                 ? -EINVAL
+                 : wake_futex(task.process->space(), task.arguments[0], count,
+                              static_cast<std::uint32_t>(task.arguments[5]));
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+      return requeue(task, operation == FUTEX_CMP_REQUEUE);
+    case FUTEX_WAKE_OP:
+      return wake_two(task);
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+    case FUTEX_TRYLOCK_PI:
+      return lock_owned(task, operation == FUTEX_TRYLOCK_PI, operation == FUTEX_LOCK_PI || wall);
+    case FUTEX_UNLOCK_PI:
+      return unlock_owned(task);
+    default:
+      return -ENOSYS;
+  }
+}
+
+}  // namespace linux_server

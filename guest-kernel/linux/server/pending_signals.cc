@@ -1,0 +1,67 @@
+#include "guest-kernel/linux/server/pending_signals.h"
+
+#include <new>
+
+namespace linux_server {
+
+bool PendingSignals::add(const SignalInfo& info) {
+  const std::uint32_t number = info.number();
+  const bool real_time = number >= kFirstRealTime;
+  if (!real_time && (set_ & signal_bit(number)) != 0) {
+    return true;
+  }
+  Entry* entry = count_ < kMaximumQueued ? new Entry{info, nullptr} : nullptr;
+  if (entry == nullptr) {
+    set_ |= real_time ? 0 : signal_bit(number);
+    return false;
+  }
+  Entry** end = &first_;
+  while (*end != nullptr) {
+    end = &(*end)->next;
+  }
+  *end = entry;
+  ++count_;
+  set_ |= signal_bit(number);
+  return true;
+}
+
+SignalInfo PendingSignals::take(std::uint32_t number) {
+  SignalInfo taken = SignalInfo::of(number, SignalInfo::kUser);
+  bool more = false;
+  bool found = false;
+  for (Entry** link = &first_; *link != nullptr;) {
+    Entry* entry = *link;
+    if (entry->info.number() != number) {
+      link = &entry->next;
+    } else if (found) {
+      more = true;
+      break;
+    } else {
+      found = true;
+      taken = entry->info;
+      *link = entry->next;
+      delete entry;
+      --count_;
+    }
+  }
+  if (!more) {
+    set_ &= ~signal_bit(number);
+  }
+  return taken;
+}
+
+void PendingSignals::clear(std::uint64_t set) {
+  for (Entry** link = &first_; *link != nullptr;) {
+    Entry* entry = *link;
+    if ((set & signal_bit(entry->info.number())) != 0) {
+      *link = entry->next;
+      delete entry;
+      --count_;
+    } else {
+      link = &entry->next;
+    }
+  }
+  set_ &= ~set;
+}
+
+}  // namespace linux_server

@@ -1,0 +1,257 @@
+#include "guest-kernel/linux/server/process_table.h"
+
+#include <algorithm>
+#include <array>
+
+#include "guest-kernel/linux/server/futex.h"
+#include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/signals.h"
+
+namespace linux_server {
+namespace {
+
+constexpr std::uint32_t kMaximumId = 32768;
+constexpr std::uint32_t kFirstReusedId = 300;
+constexpr std::uint32_t kFirstProcess = 1;
+constexpr std::uint32_t kMostProcessors = 64;
+
+constinit std::array<Process*, kMaximumProcesses> processes = {};
+constinit std::array<Task*, kMaximumTasks> tasks = {};
+constinit std::uint32_t next_id = kFirstProcess;
+
+std::uint32_t take_id() {
+  for (;;) {
+    const std::uint32_t id = next_id;
+    next_id = next_id + 1 < kMaximumId ? next_id + 1 : kFirstReusedId;
+    const bool used = std::any_of(processes.begin(), processes.end(), [id](const Process* each) {
+      return each != nullptr && (each->id() == id || each->group == id || each->session == id);
+    });
+    if (!used && find_task(id) == nullptr) {
+      return id;
+    }
+  }
+}
+
+std::uint32_t choose_processor(std::uint32_t preferred) {
+  const std::uint32_t count =
+      std::clamp<std::uint32_t>(server().info().processor_count, 1, kMostProcessors);
+  if (count == 1) {
+    return 0;
+  }
+  std::array<std::uint32_t, kMostProcessors> running = {};
+  for (const Task* task : tasks) {
+    if (task != nullptr && task->thread != guest::kNoSlot && !task->blocked) {
+      ++running[task->processor];
+    }
+  }
+  const auto least = std::min_element(running.begin(), running.begin() + count);
+  return preferred < count && running[preferred] == *least
+             ? preferred
+             : static_cast<std::uint32_t>(least - running.begin());
+}
+
+void tell_parent_of_end(Process& process) {
+  constexpr std::uint64_t kIgnore = 1;
+  constexpr std::uint64_t kNoWait = 2;  // SA_NOCLDWAIT
+  Process* parent = process.parent;
+  if (parent == nullptr) {
+    return;
+  }
+  const SignalAction& action = parent->actions[kSignalChild];
+  const bool unwanted =
+      process.exit_signal == kSignalChild &&
+      (action.handler == kIgnore || (action.flags & kNoWait) != 0);
+  if (process.exit_signal != 0) {
+    send_child_signal(process, process.exit_signal);
+  }
+  if (unwanted) {
+    reap_process(process);
+  }
+  parent->children_changed.wake();
+}
+
+// Those who lose their parent get the first process for one.
+void give_away_children(Process& parent) {
+  Process* first = find_process(kFirstProcess);
+  for (Process* child : processes) {
+    if (child == nullptr || child->parent != &parent) {
+      continue;
+    }
+    child->parent = first;
+    if (child->state == ProcessState::kEnded) {
+      tell_parent_of_end(*child);
+    }
+  }
+}
+
+}  // namespace
+
+std::span<Process* const> all_processes() {
+  return processes;
+}
+std::span<Task* const> all_tasks() {
+  return tasks;
+}
+
+Process* find_process(std::uint64_t id) {
+  const auto found = std::find_if(processes.begin(), processes.end(), [id](const Process* each) {
+    return each != nullptr && each->id() == id;
+  });
+  return found == processes.end() ? nullptr : *found;
+}
+
+Task* find_task(std::uint64_t id) {
+  const auto found = std::find_if(tasks.begin(), tasks.end(), [id](const Task* each) {
+    return each != nullptr && each->id == id;
+  });
+  return found == tasks.end() ? nullptr : *found;
+}
+
+Task* task_at(std::uint64_t index, const ProcessMemory& memory) {
+  Task* task = index < tasks.size() ? tasks[index] : nullptr;
+  return task != nullptr && task->process->has_memory() && &task->process->memory() == &memory
+             ? task
+             : nullptr;
+}
+
+Task* find_task_of(const ProcessMemory& memory) {
+  const auto found = std::find_if(tasks.begin(), tasks.end(), [&memory](const Task* each) {
+    return each != nullptr && task_at(each->index, memory) != nullptr;
+  });
+  return found == tasks.end() ? nullptr : *found;
+}
+
+std::uint64_t count_processes() {
+  return static_cast<std::uint64_t>(
+      std::count_if(processes.begin(), processes.end(), [](auto* each) { return each != nullptr; }));
+}
+std::uint64_t count_tasks() {
+  return static_cast<std::uint64_t>(
+      std::count_if(tasks.begin(), tasks.end(), [](auto* each) { return each != nullptr; }));
+}
+
+Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory) {
+  const auto place = std::find(processes.begin(), processes.end(), nullptr);
+  if (place == processes.end()) {
+    return fail(EAGAIN);
+  }
+  auto* process = new Process(take_id(), std::move(memory));
+  if (process == nullptr) {
+    return fail(ENOMEM);
+  }
+  process->parent = parent;
+  process->group = parent != nullptr ? parent->group : process->id();
+  process->session = parent != nullptr ? parent->session : process->id();
+  *place = process;
+  return process;
+}
+
+Result<Task*> create_task(Process& process) {
+  const auto place = std::find(tasks.begin(), tasks.end(), nullptr);
+  if (place == tasks.end()) {
+    return fail(EAGAIN);
+  }
+  auto* task = new Task();
+  if (task == nullptr) {
+    return fail(ENOMEM);
+  }
+  task->index = static_cast<std::uint32_t>(place - tasks.begin());
+  task->id = process.tasks() == nullptr ? process.id() : take_id();
+  *place = task;
+  process.add_task(*task);
+  return task;
+}
+
+bool start_task(Task& task, guest::ThreadStart start) {
+  const guest::Slot thread = server().allocate_slot();
+  const Task* maker = server().current();
+  task.processor = choose_processor(maker != nullptr ? maker->processor : 0);
+  start.processor = task.processor;
+  if (guest::create_thread(thread, task.process->domain(), start) != guest::Status::kOk) {
+    server().release_slot(thread);
+    return false;
+  }
+  task.thread = thread;
+  task.nucleus_id = 0;
+  task.suspended = false;
+  return true;
+}
+
+void end_thread_of(Task& task) {
+  server().forget_call(task);
+  if (task.thread != guest::kNoSlot) {
+    guest::control_thread(task.thread, abi::ThreadOperation::kEnd);
+    server().delete_slot(task.thread);
+    task.thread = guest::kNoSlot;
+  }
+  task.blocked = task.held = task.suspended = false;
+  task.stop_waiting();
+}
+
+namespace {
+
+void delete_task(Task& task) {
+  Process& process = *task.process;
+  end_thread_of(task);
+  leave_futexes(task);
+  if (task.page != nullptr) {
+    process.memory().return_thread_page({task.page_address, task.page});
+  }
+  process.remove_task(task);
+  tasks[task.index] = nullptr;
+  delete &task;
+}
+
+}  // namespace
+
+void end_other_tasks(Process& process, const Task* kept) {
+  for (Task* task = process.tasks(); task != nullptr;) {
+    Task* next = task->next_in_process;
+    if (task != kept) {
+      delete_task(*task);
+    }
+    task = next;
+  }
+}
+
+void end_task(Task& task, std::int32_t wait_status) {
+  Process& process = *task.process;
+  if (process.task_count() == 1) {
+    end_process(process, wait_status);
+    return;
+  }
+  delete_task(task);
+}
+
+void discard_process(Process& process) {
+  end_other_tasks(process, nullptr);
+  std::replace(processes.begin(), processes.end(), &process, static_cast<Process*>(nullptr));
+  delete &process;
+}
+
+void end_process(Process& process, std::int32_t wait_status) {
+  if (process.state == ProcessState::kEnded) {
+    return;
+  }
+  if (process.id() == kFirstProcess) {
+    // The machine goes off with all that it holds: nothing needs to be taken down.
+    const std::int32_t signal = wait_status & 0x7f;
+    server().finish(signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff);
+  }
+  process.state = ProcessState::kEnded;
+  process.wait_status = wait_status;
+  end_other_tasks(process, nullptr);
+  process.set_memory({});
+  process.memory_left.wake();
+  process.set_descriptors({});
+  process.pending.clear(~std::uint64_t{0});
+  give_away_children(process);
+  tell_parent_of_end(process);
+}
+
+void reap_process(Process& process) {
+  std::replace(processes.begin(), processes.end(), &process, static_cast<Process*>(nullptr));
+  delete &process;
+}
+
+}  // namespace linux_server

@@ -38,7 +38,8 @@ enum class SystemCall : std::uint64_t {
   kCapabilityDelete = 6,
 
   // New domain into the caller's slot m0, with m1 capability slots (16 … 65536, a power of two) and
-  // m2 pages of kernel memory taken from the caller's quota (0: it shares the caller's, which is for
+  // m2 pages of kernel memory taken from the caller's quota (0: it shares the caller's, which is
+  // for
   // domains whose capabilities cannot spend any). Slot 1 of it is its own domain. m3 =
   // domain_limits(), cut down to the caller's own. It starts with the caller's fault port, and ends
   // with its caller's domain at the latest.

@@ -18,7 +18,7 @@ struct Domain : Object {
   std::uint64_t slot_count = 0;
   std::uint64_t quota = 0;  // bytes of kernel memory that it may still take
   std::uint64_t quota_total = 0;
-  bool shares_quota = false;  // has none of its own: what it needs is charged to `payer`
+  bool shares_quota = false;   // has none of its own: what it needs is charged to `payer`
   Port* fault_port = nullptr;  // holds a reference
   std::uint64_t fault_badge = 0;
   Thread* threads = nullptr;  // linked by Thread::next_in_domain

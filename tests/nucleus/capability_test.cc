@@ -54,7 +54,7 @@ TEST(domains_live_within_their_quota) {
   EXPECT_EQUAL(guest::create_domain(domain, 64, std::uint64_t{1} << 31), Status::kNoMemory);
   EXPECT_EQUAL(guest::create_domain(domain, 17, 16), Status::kBadArgument);
   EXPECT_EQUAL(guest::create_domain(domain, 131'072, 16), Status::kBadArgument);
-  EXPECT_EQUAL(guest::create_domain(domain, 64, 0), Status::kNoMemory);
+  EXPECT_EQUAL(guest::create_domain(domain, 64, 1), Status::kNoMemory);
   // Room for the top-level table and three more tables, not for a fifth address.
   EXPECT_OK(guest::create_domain(domain, 16, 6));
   const Memory memory = new_memory(1);

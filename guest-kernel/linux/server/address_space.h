@@ -31,7 +31,8 @@ class AddressSpace {
 
   const SegmentMap& segments() const { return segments_; }
 
-  // Adds a segment to a free range and maps what backs it. ENOMEM; what backs it stays the caller's.
+  // Adds a segment to a free range and maps what backs it. ENOMEM; what backs it stays the
+  // caller's.
   Result<void> add(const Segment& segment);
   // As add(), with fresh memory behind all of it (at most 2 MiB at a time is contiguous).
   Result<void> add_memory(Segment segment);
@@ -53,9 +54,9 @@ class AddressSpace {
   // Gives back the memory of anonymous segments in the range: they read as zero again.
   Result<void> discard(std::uint64_t start, std::uint64_t size);
 
-  // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one of
-  // the two writes to it. The shim's pages and the stack around `stack_pointer` are copied at once.
-  // ENOMEM: this space is to be thrown away; the parent is as it was.
+  // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one
+  // of the two writes to it. The shim's pages and the stack around `stack_pointer` are copied at
+  // once. ENOMEM: this space is to be thrown away; the parent is as it was.
   Result<void> copy_from(AddressSpace& parent, std::uint64_t stack_pointer);
 
   // Adds a page for one more thread's shim (shim::ThreadPage). ENOMEM.

@@ -46,8 +46,7 @@ bool AddressSpace::grow_heap(std::uint64_t end) {
   if (segment.size() > memory_pool().total()) {
     return false;
   }
-  const bool eager =
-      segment.size() <= kEagerHeap && memory_pool().is_plentiful(segment.size());
+  const bool eager = segment.size() <= kEagerHeap && memory_pool().is_plentiful(segment.size());
   if (!(eager ? add_memory(segment) : insert(segment))) {
     return false;
   }

@@ -53,18 +53,17 @@ Result<void> AddressSpace::map_range(std::uint64_t start, std::uint64_t end) {
   if (piece.backing == Backing::kNone || piece.protection == 0) {
     return {};
   }
-  const std::uint8_t protection =
-      piece.copy_on_write ? piece.protection & static_cast<std::uint8_t>(~kProtectWrite)
-                          : piece.protection;
+  const std::uint8_t protection = piece.copy_on_write
+                                      ? piece.protection & static_cast<std::uint8_t>(~kProtectWrite)
+                                      : piece.protection;
   piece.mapped = piece.copy_on_write && (piece.protection & kProtectWrite) != 0 ? Mapped::kReadOnly
-                                                                               : Mapped::kFully;
+                                                                                : Mapped::kFully;
   if (const auto replaced = replace(piece); !replaced) {
     return replaced;
   }
   const guest::Slot region = piece.backing == Backing::kRoot ? root_ : memory_pool().region();
-  const guest::Status status =
-      guest::map(domain_, piece.start, region, piece.offset, piece.size(),
-                 protection | abi::kRightRead);
+  const guest::Status status = guest::map(domain_, piece.start, region, piece.offset, piece.size(),
+                                          protection | abi::kRightRead);
   return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
 }
 
@@ -191,8 +190,7 @@ Result<std::span<std::byte>> AddressSpace::window(std::uint64_t address, std::ui
   if (segment == nullptr || !allows(segment->protection, access)) {
     return fail(EFAULT);
   }
-  if (segment->backing == Backing::kNone ||
-      (access == Access::kWrite && segment->copy_on_write)) {
+  if (segment->backing == Backing::kNone || (access == Access::kWrite && segment->copy_on_write)) {
     if (handle_fault(address, access) != FaultOutcome::kResolved) {
       return fail(ENOMEM);
     }

@@ -73,7 +73,7 @@ std::string_view reason_of(Signal signal) {
 SignalInfo describe(const ProcessMemory& memory, const guest::Message& fault) {
   const std::uint64_t vector = fault[0] & 0xff;
   if (vector == kPageFault) {
-    constexpr std::int32_t kNotMapped = 1;  // SEGV_MAPERR
+    constexpr std::int32_t kNotMapped = 1;   // SEGV_MAPERR
     constexpr std::int32_t kNotAllowed = 2;  // SEGV_ACCERR
     const bool mapped = memory.space().segments().find(fault[2]) != nullptr;
     return SignalInfo::of_fault(kSignalSegmentation, mapped ? kNotAllowed : kNotMapped, fault[2]);

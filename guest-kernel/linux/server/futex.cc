@@ -152,15 +152,14 @@ std::int64_t wake_two(Task& task) {
       default:
         return -ENOSYS;
     }
-    if (__atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST,
-                                    __ATOMIC_SEQ_CST)) {
+    if (__atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
       break;
     }
   }
   const auto was = static_cast<std::int32_t>(old);
   const auto with = static_cast<std::int32_t>(compared);
-  const std::array<bool, 6> outcomes = {was == with, was != with, was < with,
-                                        was <= with, was > with,  was >= with};
+  const std::array<bool, 6> outcomes = {was == with, was != with, was<with, was <= with, was> with,
+                                        was >= with};
   const unsigned comparison = code >> 24 & 0xf;
   if (comparison >= outcomes.size()) {
     return -ENOSYS;
@@ -276,7 +275,8 @@ void leave_robust_list(Task& task) {
     return (entry & ~std::uint64_t{1}) + static_cast<std::uint64_t>(head->offset);
   };
   std::uint64_t entry = head->next;
-  for (unsigned count = 0; (entry & ~std::uint64_t{1}) != list && count < kMaximumEntries; ++count) {
+  for (unsigned count = 0; (entry & ~std::uint64_t{1}) != list && count < kMaximumEntries;
+       ++count) {
     const auto next = space.read_value<std::uint64_t>(entry & ~std::uint64_t{1});
     if (entry != head->pending) {
       release_robust(task, word_of(entry));
@@ -316,8 +316,8 @@ void leave_futexes(Task& task) {
 std::int64_t call_futex(Task& task) {
   const bool wall = (task.arguments[1] & FUTEX_CLOCK_REALTIME) != 0;
   const auto count = static_cast<std::uint32_t>(task.arguments[2]);
-  const std::uint32_t operation = static_cast<std::uint32_t>(task.arguments[1]) &
-                                  static_cast<std::uint32_t>(FUTEX_CMD_MASK);
+  const std::uint32_t operation =
+      static_cast<std::uint32_t>(task.arguments[1]) & static_cast<std::uint32_t>(FUTEX_CMD_MASK);
   switch (operation) {
     case FUTEX_WAIT:
       return wait(task, kAllFutexBits, false, false);

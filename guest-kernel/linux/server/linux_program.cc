@@ -211,8 +211,8 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
     return std::unexpected(image.error());
   }
   std::byte* const view = memory_pool().at(block);
-  const auto stack = build_stack(program, *image, arguments, environment,
-                                 {view, shim::kStackTop - shim::kBlock});
+  const auto stack =
+      build_stack(program, *image, arguments, environment, {view, shim::kStackTop - shim::kBlock});
   if (!stack) {
     return std::unexpected(stack.error());
   }

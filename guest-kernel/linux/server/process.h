@@ -24,8 +24,8 @@ struct SignalAction {
 
 enum class ProcessState : std::uint8_t { kRunning, kStopped, kEnded };
 
-// One Linux process: identity, relations, descriptors, signal actions, and its threads. Owned by the
-// process table; one that has ended stays there until its parent has been told.
+// One Linux process: identity, relations, descriptors, signal actions, and its threads. Owned by
+// the process table; one that has ended stays there until its parent has been told.
 class Process {
  public:
   static constexpr std::size_t kSignals = 64;

@@ -56,8 +56,7 @@ Result<Reference<ProcessMemory>> ProcessMemory::create(const Shape& shape) {
     return fail(ENOMEM);
   }
   const auto index = static_cast<std::uint64_t>(place - memories.begin());
-  auto* memory =
-      new ProcessMemory(domain, next_generation << kIndexBits | index, shape.native);
+  auto* memory = new ProcessMemory(domain, next_generation << kIndexBits | index, shape.native);
   if (memory == nullptr) {
     guest::end_domain(domain);
     server().delete_slot(domain);

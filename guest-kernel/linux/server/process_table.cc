@@ -58,9 +58,8 @@ void tell_parent_of_end(Process& process) {
     return;
   }
   const SignalAction& action = parent->actions[kSignalChild];
-  const bool unwanted =
-      process.exit_signal == kSignalChild &&
-      (action.handler == kIgnore || (action.flags & kNoWait) != 0);
+  const bool unwanted = process.exit_signal == kSignalChild &&
+                        (action.handler == kIgnore || (action.flags & kNoWait) != 0);
   if (process.exit_signal != 0) {
     send_child_signal(process, process.exit_signal);
   }
@@ -122,8 +121,8 @@ Task* find_task_of(const ProcessMemory& memory) {
 }
 
 std::uint64_t count_processes() {
-  return static_cast<std::uint64_t>(
-      std::count_if(processes.begin(), processes.end(), [](auto* each) { return each != nullptr; }));
+  return static_cast<std::uint64_t>(std::count_if(processes.begin(), processes.end(),
+                                                  [](auto* each) { return each != nullptr; }));
 }
 std::uint64_t count_tasks() {
   return static_cast<std::uint64_t>(

@@ -29,9 +29,11 @@ std::uint64_t count_tasks();
 // A new process without threads, in its parent's group and session and with no descriptors. The
 // first one has no parent. EAGAIN, ENOMEM.
 Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory);
-// A thread of the process that does not run yet. The first one has the process's id. EAGAIN, ENOMEM.
+// A thread of the process that does not run yet. The first one has the process's id. EAGAIN,
+// ENOMEM.
 Result<Task*> create_task(Process& process);
-// Lets it run for the first time, on the processor that has least to do. False: the nucleus refuses.
+// Lets it run for the first time, on the processor that has least to do. False: the nucleus
+// refuses.
 bool start_task(Task& task, guest::ThreadStart start);
 // Forgets a process that nobody has seen yet.
 void discard_process(Process& process);

@@ -259,9 +259,9 @@ void Server::flush_output() {
   if (!terminal_->has_news()) {
     return;
   }
-  const bool is_running =
-      std::any_of(all_tasks().begin(), all_tasks().end(),
-                  [](const Task* each) { return each != nullptr && !each->blocked; });
+  const bool is_running = std::any_of(all_tasks().begin(), all_tasks().end(), [](const Task* each) {
+    return each != nullptr && !each->blocked;
+  });
   const std::uint64_t now = guest::monotonic_ns();
   const std::uint64_t due = last_flush_ + kFlushInterval;
   if (is_running && !terminal_->is_half_full() && now < due) {
@@ -302,7 +302,9 @@ void Server::arm_timer() {
 
 bool Server::run_call(Task& task, guest::Message& answer) {
   current_ = &task;
-  const auto make = [&task] { return task.process->native() ? run_native_call(task) : make_call(task); };
+  const auto make = [&task] {
+    return task.process->native() ? run_native_call(task) : make_call(task);
+  };
   std::int64_t result = make();
   if (current_ != nullptr && result == kBlocked && !task.interrupted && !task.uninterruptible &&
       deliverable_signals(task) != 0) {

@@ -22,9 +22,9 @@ constexpr std::uint64_t kStops = signal_bit(kSignalStop) | signal_bit(kSignalTer
 constexpr std::uint64_t kIgnoredByDefault = signal_bit(kSignalChild) | signal_bit(kSignalContinue) |
                                             signal_bit(kSignalUrgent) |
                                             signal_bit(kSignalWindowChange);
-constexpr std::uint64_t kSynchronous =
-    signal_bit(kSignalSegmentation) | signal_bit(kSignalBus) | signal_bit(kSignalIllegal) |
-    signal_bit(kSignalTrap) | signal_bit(kSignalFloatingPoint);
+constexpr std::uint64_t kSynchronous = signal_bit(kSignalSegmentation) | signal_bit(kSignalBus) |
+                                       signal_bit(kSignalIllegal) | signal_bit(kSignalTrap) |
+                                       signal_bit(kSignalFloatingPoint);
 
 bool is_stop(std::uint32_t number) {
   return (kStops & signal_bit(number)) != 0;
@@ -46,9 +46,9 @@ Effect effect_of(const Process& process, std::uint32_t number) {
   if (handler != kDefault) {
     return Effect::kHandler;
   }
-  return is_stop(number)                                         ? Effect::kStop
+  return is_stop(number)                                 ? Effect::kStop
          : (kIgnoredByDefault & signal_bit(number)) != 0 ? Effect::kNothing
-                                                                 : Effect::kEnd;
+                                                         : Effect::kEnd;
 }
 
 void publish(Task& task) {

@@ -4,8 +4,8 @@
 #include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/signal_numbers.h"
 
-// Sending signals, and what they do by default. Handlers are called by the shim, which asks for each
-// signal that it finds pending in its thread's page.
+// Sending signals, and what they do by default. Handlers are called by the shim, which asks for
+// each signal that it finds pending in its thread's page.
 namespace linux_server {
 
 // Each of these may end the process, and with it the call that is being served: the caller does not

@@ -49,9 +49,9 @@ struct Task {
 
   PendingSignals pending;
   // It is to be stopped (SIGSTOP): calls that arrive are not answered until it goes on.
-  bool held = false;          // an answer is kept back in `held_result`
+  bool held = false;  // an answer is kept back in `held_result`
   std::int64_t held_result = 0;
-  bool suspended = false;     // the nucleus keeps it from running
+  bool suspended = false;  // the nucleus keeps it from running
   // Of a futex(2) that waits: the server's address of the word, null once woken; its bits.
   const std::byte* futex = nullptr;
   std::uint32_t futex_bits = 0;
@@ -65,7 +65,7 @@ struct Task {
   // It is made a last time because a signal arrived. If it returns kBlocked all the same, the
   // program gets EINTR or the call is restarted, as sigaction(2) has it.
   bool interrupted = false;
-  bool uninterruptible = false;  // signals wait until the call is over
+  bool uninterruptible = false;     // signals wait until the call is over
   std::uint64_t deadline = kNever;  // monotonic ns
   std::int64_t progress = 0;
 

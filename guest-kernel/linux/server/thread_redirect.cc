@@ -10,11 +10,10 @@ namespace {
 using abi::RegisterGroup;
 using guest::RegisterWords;
 
-// Places in RegisterGroup::kControl and kFirst.
+// Places in RegisterGroup::kControl.
 constexpr std::size_t kInstruction = 0;
 constexpr std::size_t kStack = 1;
 constexpr std::size_t kFlags = 2;
-constexpr std::size_t kRcx = 2;
 
 constexpr std::uint64_t kPlainFlags = 0x202;
 
@@ -54,13 +53,8 @@ void redirect_to_signals(Task& task) {
     const std::uint64_t instruction = (*control)[kInstruction];
     if (instruction >= code.exit_begin && instruction < code.exit_jump) {
       look_again(task, *control, code.exit_begin);
-    } else if (instruction >= code.full_exit_begin && instruction < code.full_exit_end) {
-      look_again(task, *control, code.full_exit_begin);
     } else if (instruction == code.exit_jump) {
-      const auto first = guest::read_thread(task.thread, RegisterGroup::kFirst);
-      if (first) {
-        enter_shim(task, *control, (*first)[kRcx]);
-      }
+      enter_shim(task, *control, task.page->resume);
     } else if (!is_shim_code(instruction)) {
       enter_shim(task, *control, instruction);
     }

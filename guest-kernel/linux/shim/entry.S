@@ -8,15 +8,14 @@
 #define THREAD_INTERRUPTED_INSTRUCTION %gs:0x20
 #define THREAD_INTERRUPTED_STACK %gs:0x28
 #define THREAD_INTERRUPTED_FLAGS %gs:0x30
+#define THREAD_RESUME %gs:0x38
 
 // struct Frame
 #define FRAME_RCX 0x68
 #define FRAME_R11 0x70
 #define FRAME_INSTRUCTION 0x78
-#define FRAME_CODE_SEGMENT 0x80
-#define FRAME_FLAGS 0x88
-#define FRAME_STACK 0x90
-#define FRAME_STACK_SEGMENT 0x98
+#define FRAME_FLAGS 0x80
+#define FRAME_STACK 0x88
 
     .section .header, "a"
     .quad shim_handler
@@ -28,9 +27,6 @@
     .quad shim_exit_begin
     .quad shim_exit_jump
     .quad shim_exit_end
-    .quad shim_full_exit_begin
-    .quad shim_full_exit_end
-    .quad shim_image_end
 
     .text
 
@@ -73,74 +69,52 @@ shim_handler:
     mov %rsp, THREAD_USER_STACK
     mov THREAD_STACK_TOP, %rsp
     cld
-    push %r11 // stack_segment: filled in when it is needed
     push THREAD_USER_STACK
     push %r11
-    push %r11 // code_segment
     push %rcx
     push %r11
     push %rcx
     push_general
     mov %rsp, %rdi
     call shim_dispatch
-    test %eax, %eax
-    jnz shim_full_exit_begin
 shim_exit_begin:
     mov THREAD_SIGNAL_MASK, %rcx
     not %rcx
     and THREAD_PENDING, %rcx
     jnz shim_late_signal
+    mov FRAME_INSTRUCTION(%rsp), %rax
+    mov %rax, THREAD_RESUME
     load_general
+    mov FRAME_RCX(%rsp), %rcx
+    mov FRAME_R11(%rsp), %r11
     push FRAME_FLAGS(%rsp)
     popfq
-    mov FRAME_FLAGS(%rsp), %r11
-    mov FRAME_INSTRUCTION(%rsp), %rcx
     mov FRAME_STACK(%rsp), %rsp
 shim_exit_jump:
-    jmp *%rcx
+    jmp *THREAD_RESUME
 shim_exit_end:
 
 shim_late_signal:
     mov %rsp, %rdi
     call shim_deliver
-    jmp shim_full_exit_begin
+    jmp shim_exit_begin
 
 // The server stopped the thread in its own code, for a signal: rip and rsp are the shim's, the flags
 // plain, all else as it was.
 shim_interrupted:
-    push $0
     push THREAD_INTERRUPTED_STACK
     push THREAD_INTERRUPTED_FLAGS
-    push $0
     push THREAD_INTERRUPTED_INSTRUCTION
     push %r11
     push %rcx
     push_general
-    mov %rsp, %rdi
-    call shim_deliver
-shim_full_exit_begin:
-    mov THREAD_SIGNAL_MASK, %rcx
-    not %rcx
-    and THREAD_PENDING, %rcx
-    jnz shim_late_signal
-    // A return within ring 3 that loads everything at once. Only the processor knows the selectors
-    // that this machine has for ring 3.
-    mov %cs, %ecx
-    mov %rcx, FRAME_CODE_SEGMENT(%rsp)
-    mov %ss, %ecx
-    mov %rcx, FRAME_STACK_SEGMENT(%rsp)
-    load_general
-    mov FRAME_RCX(%rsp), %rcx
-    mov FRAME_R11(%rsp), %r11
-    lea FRAME_INSTRUCTION(%rsp), %rsp
-    iretq
-shim_full_exit_end:
+    jmp shim_exit_begin
 
 // A new thread: rdi = its ThreadPage, rsp = its Frame.
     .globl shim_start
 shim_start:
     call shim_set_up
-    jmp shim_full_exit_begin
+    jmp shim_exit_begin
 
 // bool shim_copy(void* to, const void* from, size_t size): one of the two is the application's.
 // False: it is not mapped so.

@@ -66,18 +66,18 @@ struct ProcessPage {
 static_assert(sizeof(ProcessPage) <= abi::kPageSize);
 
 // An application's registers while the shim runs, at the top of its thread's page. entry.S pushes
-// it. A return that restores all of them takes the last five as `iretq` wants them.
+// it.
 struct Frame {
   std::uint64_t number;  // rax: the call's number, then its result
   std::uint64_t arguments[6];
   std::uint64_t rbx, rbp, r12, r13, r14, r15;
   std::uint64_t rcx, r11;
-  std::uint64_t instruction, code_segment, flags, stack, stack_segment;
+  std::uint64_t instruction, flags, stack;
 };
-static_assert(sizeof(Frame) == 0xa0);
+static_assert(sizeof(Frame) == 0x90);
 
-// At the thread's GS base; its stack for calls is the rest of the page. entry.S knows the offsets of
-// the first seven.
+// At the thread's GS base; its stack for calls is the rest of the page. entry.S knows the offsets
+// of the first eight.
 struct ThreadPage {
   std::uint64_t stack_top;    // 0x00
   std::uint64_t user_stack;   // 0x08: rsp during a call
@@ -87,11 +87,12 @@ struct ThreadPage {
   std::uint64_t interrupted_instruction;  // 0x20
   std::uint64_t interrupted_stack;        // 0x28
   std::uint64_t interrupted_flags;        // 0x30
+  std::uint64_t resume;                   // 0x38: where the application goes on
   std::uint64_t task;                     // the server's name for the thread; goes with each call
   std::uint64_t fs_base;
   std::uint32_t thread_id;
   std::uint32_t has_saved_mask;
-  std::uint64_t saved_mask;  // of sigsuspend(2) and its kin: what a handler goes back to
+  std::uint64_t saved_mask;       // of sigsuspend(2) and its kin: what a handler goes back to
   std::uint64_t clear_thread_id;  // set_tid_address
   std::uint64_t robust_list;
   std::uint64_t alternate_stack, alternate_stack_size;
@@ -108,21 +109,19 @@ inline constexpr std::uint64_t kFrameOffset = abi::kPageSize - sizeof(Frame);
 
 // The start of the shim's code.
 struct CodeHeader {
-  std::uint64_t handler;      // address that goes into ProcessPage
-  std::uint64_t start;        // a thread's entry, rdi = its ThreadPage, rsp = its Frame
-  std::uint64_t interrupted;  // where a thread goes on that was stopped for a signal, rsp = stack_top
-  std::uint64_t copy_begin;   // a fault with rip in [copy_begin, copy_end) …
+  std::uint64_t handler;  // address that goes into ProcessPage
+  std::uint64_t start;    // a thread's entry, rdi = its ThreadPage, rsp = its Frame
+  std::uint64_t
+      interrupted;  // where a thread goes on that was stopped for a signal, rsp = stack_top
+  std::uint64_t copy_begin;  // a fault with rip in [copy_begin, copy_end) …
   std::uint64_t copy_end;
   std::uint64_t copy_fixup;  // … goes on here: the access fails
-  // The way out. A thread that is stopped in [exit_begin, exit_end) goes back to exit_begin with rsp
-  // = its Frame, and then sees what is new. At exit_jump all but rip are the application's
-  // registers, and rcx is its rip.
+  // The way out. A thread that is stopped in [exit_begin, exit_jump) goes back to exit_begin with
+  // rsp = its Frame, and then sees what is new. At exit_jump all registers but rip are the
+  // application's, and ThreadPage::resume is its rip.
   std::uint64_t exit_begin;
   std::uint64_t exit_jump;
   std::uint64_t exit_end;
-  std::uint64_t full_exit_begin;  // likewise, for the way that restores all registers
-  std::uint64_t full_exit_end;
-  std::uint64_t end;  // of the code
 };
 
 }  // namespace shim

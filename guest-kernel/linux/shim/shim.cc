@@ -1,3 +1,5 @@
+#include "guest-kernel/linux/shim/shim.h"
+
 #include <asm/errno.h>
 #include <asm/prctl.h>
 #include <asm/unistd.h>
@@ -12,7 +14,6 @@
 #include "guest-kernel/linux/shim/clocks.h"
 #include "guest-kernel/linux/shim/layout.h"
 #include "guest-kernel/linux/shim/limits.h"
-#include "guest-kernel/linux/shim/shim.h"
 
 // The shim: what a Linux process's `syscall` instructions run. It answers what concerns its process
 // alone and calls the server for the rest. It holds no authority: whatever the application does to
@@ -225,20 +226,19 @@ bool is_restart(std::int64_t result) {
   return result == kRestart || result == kRestartUnlessHandled;
 }
 
-// The application's call. True: all registers are to be restored, since a handler is to run or has
-// returned.
-extern "C" bool shim_dispatch(Frame* frame) {
+// The application's call. Afterwards the frame is what it goes on with.
+extern "C" void shim_dispatch(Frame* frame) {
   const std::uint64_t number = frame->number;
   ThreadPage& thread = thread_page();
   for (;;) {
     const std::int64_t result = answer(*frame);
     if (number == __NR_rt_sigreturn) {
-      return true;
+      return;
     }
     frame->number = static_cast<std::uint64_t>(result);
     const bool has_signal = (thread.pending & ~thread.signal_mask) != 0;
     if (!has_signal && !is_restart(result) && thread.has_saved_mask == 0) {
-      return false;
+      return;
     }
     const bool handled = deliver_signals(*frame, is_restart(result) ? number : kNoCall);
     if (thread.has_saved_mask != 0) {
@@ -246,7 +246,7 @@ extern "C" bool shim_dispatch(Frame* frame) {
       thread.signal_mask = thread.saved_mask;
     }
     if (handled || !is_restart(result)) {
-      return handled;
+      return;
     }
     frame->number = number;
   }

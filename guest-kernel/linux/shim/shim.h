@@ -47,8 +47,8 @@ std::int64_t return_from_signal(Frame& frame);
 std::int64_t wait_with_mask(const Frame& frame);
 
 inline constexpr std::uint64_t kNoCall = ~std::uint64_t{0};
-// Lets `frame` go on in the handlers of what is pending and not blocked. `number`: of the call to be
-// made again where the handler's action says so, or kNoCall. False: there was nothing.
+// Lets `frame` go on in the handlers of what is pending and not blocked. `number`: of the call to
+// be made again where the handler's action says so, or kNoCall. False: there was nothing.
 bool deliver_signals(Frame& frame, std::uint64_t number);
 
 }  // namespace shim

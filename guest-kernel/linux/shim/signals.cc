@@ -136,7 +136,8 @@ TakenSignal take_signal(const ThreadPage& thread) {
   return {message[0], message[1], message[2], message[3], message[4]};
 }
 
-// Writes the handler's frame below `top`; returns its address, or 0 where the stack does not take it.
+// Writes the handler's frame below `top`; returns its address, or 0 where the stack does not take
+// it.
 std::uint64_t write_frame(const Frame& frame, ThreadPage& thread, const TakenSignal& signal,
                           std::uint64_t top, std::uint64_t old_mask) {
   const std::uint64_t vector_size = process_page().vector_size;

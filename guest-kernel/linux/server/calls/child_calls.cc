@@ -9,11 +9,11 @@
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kNoHang = 1;      // WNOHANG
-constexpr std::uint64_t kStopped = 2;     // WUNTRACED, WSTOPPED
-constexpr std::uint64_t kExited = 4;      // WEXITED
-constexpr std::uint64_t kContinued = 8;   // WCONTINUED
-constexpr std::uint64_t kNoReap = 1 << 24;  // WNOWAIT
+constexpr std::uint64_t kNoHang = 1;                 // WNOHANG
+constexpr std::uint64_t kStopped = 2;                // WUNTRACED, WSTOPPED
+constexpr std::uint64_t kExited = 4;                 // WEXITED
+constexpr std::uint64_t kContinued = 8;              // WCONTINUED
+constexpr std::uint64_t kNoReap = 1 << 24;           // WNOWAIT
 constexpr std::uint64_t kThreadFlags = 0xe000'0000;  // __WNOTHREAD, __WALL, __WCLONE
 
 std::int64_t call_exit(Task& task) {

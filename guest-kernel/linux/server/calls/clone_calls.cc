@@ -63,8 +63,7 @@ void fill_page(Task& child, const Task& parent, const CloneRequest& request) {
   page.pending = 0;
   page.has_saved_mask = 0;
   page.fs_base = (request.flags & CLONE_SETTLS) != 0 ? request.thread_local_storage : from.fs_base;
-  page.clear_thread_id =
-      (request.flags & CLONE_CHILD_CLEARTID) != 0 ? request.child_id_address : 0;
+  page.clear_thread_id = (request.flags & CLONE_CHILD_CLEARTID) != 0 ? request.child_id_address : 0;
   page.robust_list = 0;
   if (shares && (request.flags & CLONE_VFORK) == 0) {
     page.alternate_stack = page.alternate_stack_size = 0;
@@ -109,8 +108,8 @@ Result<Process*> copy_process(Task& parent, const CloneRequest& request) {
   if (!memory) {
     return std::unexpected(memory.error());
   }
-  auto descriptors = (request.flags & CLONE_FILES) != 0 ? old.descriptor_reference()
-                                                        : old.descriptors().copy();
+  auto descriptors =
+      (request.flags & CLONE_FILES) != 0 ? old.descriptor_reference() : old.descriptors().copy();
   if (!descriptors) {
     return fail(ENOMEM);
   }
@@ -164,8 +163,7 @@ std::int64_t make_child(Task& parent, const CloneRequest& request) {
   }
   const bool is_thread = (request.flags & CLONE_THREAD) != 0;
   const bool shares = (request.flags & CLONE_VM) != 0;
-  const auto process =
-      is_thread ? Result<Process*>(parent.process) : copy_process(parent, request);
+  const auto process = is_thread ? Result<Process*>(parent.process) : copy_process(parent, request);
   if (!process) {
     return -process.error().number;
   }

@@ -136,8 +136,8 @@ Result<Node*> find_file(Task& task, std::string_view path) {
   return resolve(server().root(), *process.working_directory, path, true, &process);
 }
 
-// The program that a file leads to, by way of interpreters. `names`: two lists, used in turn for the
-// arguments as they grow.
+// The program that a file leads to, by way of interpreters. `names`: two lists, used in turn for
+// the arguments as they grow.
 Result<LoadedProgram> load(Task& task, Node& file, std::string_view path, StringList arguments,
                            const StringList& environment, std::span<char> spare) {
   Node* node = &file;
@@ -240,8 +240,7 @@ std::int64_t execute(Task& task, const Result<Node*>& file, std::string_view pat
   if (!read) {
     return -read.error().number;
   }
-  auto loaded =
-      load(task, **file, path, arguments, environment, scratch.bytes().subspan(2 * part));
+  auto loaded = load(task, **file, path, arguments, environment, scratch.bytes().subspan(2 * part));
   return loaded ? become(task, *loaded) : -loaded.error().number;
 }
 

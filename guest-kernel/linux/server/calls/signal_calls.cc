@@ -59,8 +59,8 @@ std::int64_t call_kill(Task& task) {
     return -EINVAL;
   }
   const std::uint32_t sender = task.process->id();
-  const SignalInfo info = SignalInfo::from_process(static_cast<std::uint32_t>(signal),
-                                                   SignalInfo::kUser, sender);
+  const SignalInfo info =
+      SignalInfo::from_process(static_cast<std::uint32_t>(signal), SignalInfo::kUser, sender);
   if (id > 0) {
     Process* process = find_process(static_cast<std::uint32_t>(id));
     if (process == nullptr) {
@@ -76,8 +76,8 @@ std::int64_t call_kill(Task& task) {
   // The caller comes last: it may end.
   Process* own = nullptr;
   for (Process* process : all_processes()) {
-    if (process == nullptr || (id == -1 ? process->id() == 1 || process->id() == sender
-                                        : process->group != group)) {
+    if (process == nullptr ||
+        (id == -1 ? process->id() == 1 || process->id() == sender : process->group != group)) {
       continue;
     }
     any = true;
@@ -109,10 +109,9 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
 }
 
 std::int64_t call_tkill(Task& task) {
-  return send_to_thread(
-      task, 0, static_cast<std::uint32_t>(task.arguments[0]),
-      SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[1]), SignalInfo::kThread,
-                               task.process->id()));
+  return send_to_thread(task, 0, static_cast<std::uint32_t>(task.arguments[0]),
+                        SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[1]),
+                                                 SignalInfo::kThread, task.process->id()));
 }
 
 std::int64_t call_tgkill(Task& task) {
@@ -120,10 +119,9 @@ std::int64_t call_tgkill(Task& task) {
   if (static_cast<std::int32_t>(group) <= 0) {
     return -EINVAL;
   }
-  return send_to_thread(
-      task, group, static_cast<std::uint32_t>(task.arguments[1]),
-      SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[2]), SignalInfo::kThread,
-                               task.process->id()));
+  return send_to_thread(task, group, static_cast<std::uint32_t>(task.arguments[1]),
+                        SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[2]),
+                                                 SignalInfo::kThread, task.process->id()));
 }
 
 // The siginfo_t that a process gives. What only the kernel may claim is refused.

@@ -81,7 +81,8 @@ std::int64_t sleep_until(Task& task, std::uint64_t deadline, std::uint64_t rest)
     return task.wait_for_deadline();
   }
   const std::uint64_t left = task.deadline - std::min(task.deadline, guest::monotonic_ns());
-  return rest == 0 || task.process->space().write_value(rest, to_time_spec(left)) ? -EINTR : -EFAULT;
+  return rest == 0 || task.process->space().write_value(rest, to_time_spec(left)) ? -EINTR
+                                                                                  : -EFAULT;
 }
 
 std::int64_t call_nanosleep(Task& task) {

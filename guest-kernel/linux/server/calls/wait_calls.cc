@@ -56,7 +56,9 @@ std::int64_t poll(Task& task, const std::uint64_t* interval) {
       return -EFAULT;
     }
   }
-  return ready != 0 || task.is_due() ? ready : task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
+  return ready != 0 || task.is_due() ? ready
+         : task.interrupted          ? shim::kRestartUnlessHandled
+                                     : task.wait_for_any_file();
 }
 
 std::int64_t call_poll(Task& task) {
@@ -152,8 +154,8 @@ std::int64_t call_pselect(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_poll, call_poll},           {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
-    {__NR_pselect6, call_pselect},    {__NR_futex, call_futex}, 
+    {__NR_poll, call_poll},        {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
+    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex},
 };
 
 }  // namespace

@@ -125,6 +125,8 @@ void load_system_call_entry() {
   write_msr(kMsrLstar, machine_interpreted ? abi::kForeignEntry
                                            : reinterpret_cast<std::uint64_t>(hardware_system_call));
   if (machine_interpreted) {
+    // `syscall` stays in ring 3 there, and must not take its interrupts away.
+    write_msr(kMsrSyscallMask, 0);
     return;
   }
   // The kernel never touches user memory: keep it from doing so by accident.

@@ -59,6 +59,8 @@ std::string mend_kvm(const std::string& device, int error_number) {
           "sudo usermod -aG kvm $USER, then log in again; or: sudo setfacl -m "
           "u:$USER:rw {}",
           device);
+    case ENOTTY:  // A file that is no KVM device.
+      return "name KVM's device file in ENSEMBLE_KVM_DEVICE, or unset it to use /dev/kvm";
     default:
       return "sudo apt-get install linux-image-amd64, then reboot";
   }

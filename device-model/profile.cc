@@ -18,6 +18,7 @@ std::uint32_t Screen::height_millimetres() const {
 
 std::vector<const Chip*> Profile::chips() const {
   std::vector<const Chip*> chips;
+  chips.reserve(sensors.size());
   for (const Chip& sensor : sensors) {
     chips.push_back(&sensor);
   }

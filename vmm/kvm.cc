@@ -60,16 +60,22 @@ Result<std::shared_ptr<Kvm>> Kvm::open(const std::string& path) {
   const int version = ::ioctl(descriptor.get(), KVM_GET_API_VERSION, 0);
   if (version < 0) {
     return std::unexpected(Error::from_errno(
-        fmt::format("{} is no KVM device: it does not tell an API version", path), errno));
+        fmt::format(
+            "{} is no KVM device (expected KVM's own, usually /dev/kvm): it tells no API version",
+            path),
+        errno));
   }
   if (version != KVM_API_VERSION) {
-    return fail("{} speaks version {} of the KVM API where version {} is needed; update the kernel",
-                path, version, KVM_API_VERSION);
+    return fail(
+        "{} speaks version {} of the KVM API where version {} is needed; update the kernel to "
+        "Linux 5.10 or newer",
+        path, version, KVM_API_VERSION);
   }
   std::shared_ptr<Kvm> kvm(new Kvm(std::move(descriptor)));
   for (const Requirement& requirement : kRequirements) {
     if (kvm->capability(requirement.capability) <= 0) {
-      return fail("{} is too old: it lacks {}; Linux 5.10 or newer has it", path, requirement.name);
+      return fail("{} is too old: it lacks {}; update the kernel to Linux 5.10 or newer", path,
+                  requirement.name);
     }
   }
   auto size = kvm_ioctl(kvm->fd(), KVM_GET_VCPU_MMAP_SIZE, 0, "cannot ask KVM for its run area");

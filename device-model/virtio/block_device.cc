@@ -47,7 +47,8 @@ std::uint64_t features(const DiskFile& disk) {
 
 }  // namespace
 
-Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const std::string& path, Options options,
+Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const std::string& path,
+                                                         const Options& options,
                                                          vmm::EventLoop& loop) {
   auto disk = DiskFile::open(path, options.read_only);
   if (!disk) {

@@ -22,8 +22,8 @@ class BlockDevice final : public VirtioDevice {
   };
 
   // Opens the disk at `path`; see DiskFile::open for what it must be. `loop` outlives the device.
-  static Result<std::unique_ptr<BlockDevice>> create(const std::string& path, Options options,
-                                                     vmm::EventLoop& loop);
+  static Result<std::unique_ptr<BlockDevice>> create(const std::string& path,
+                                                     const Options& options, vmm::EventLoop& loop);
 
   BlockDevice(DiskFile disk, std::string serial, vmm::EventLoop& loop);
 

@@ -53,6 +53,7 @@ Result<VirtioMmio*> VirtioBus::attach_at(std::unique_ptr<VirtioDevice> device,
 
 std::vector<vmm::Stateful*> VirtioBus::stateful_components() const {
   std::vector<vmm::Stateful*> components;
+  components.reserve(devices_.size());
   for (const auto& device : devices_) {
     components.push_back(device.get());
   }

@@ -1,11 +1,13 @@
 // What users get wrong: each mistake has one clear sentence and exit code 125, and no device runs.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "control/atomic_file.h"
 #include "tests/control/running_command.h"
@@ -156,7 +158,20 @@ TEST(BadKvm, IsMissing) {
 }
 
 TEST(BadKvm, IsSomethingElse) {
-  expect_refused(run_ensemble(run_guest("hello"), with_kvm("/dev/null")), {"/dev/null"});
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  const vmm::FileDescriptor kept(terminal);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  const TemporaryDirectory directory;
+  const std::string file = directory.path("kvm");
+  ASSERT_TRUE(write_file_atomically(file, ""));
+  for (const std::string& path :
+       {std::string("/dev/null"), std::string(::ptsname(terminal)), file}) {
+    expect_refused(run_ensemble(run_guest("hello"), with_kvm(path)),
+                   {path + " is no KVM device", "expected KVM's own, usually /dev/kvm"});
+    const auto doctor = run_ensemble({"doctor"}, with_kvm(path));
+    EXPECT_EQ(doctor.exit_code, 1);
+    EXPECT_THAT(doctor.output, HasSubstr("mend: name KVM's device file in ENSEMBLE_KVM_DEVICE"));
+  }
 }
 
 TEST(BadKvm, IsForbidden) {

@@ -32,9 +32,6 @@ bool MemoryPool::create(const guest::StartInfo& /*info*/, MemoryPool& pool) {
 std::uint64_t MemoryPool::allocate(std::uint64_t size) {
   return allocator_->allocate(size);
 }
-void MemoryPool::free(std::uint64_t offset, std::uint64_t size) {
-  allocator_->free(offset, size);
-}
 std::byte* MemoryPool::at(std::uint64_t offset) const {
   return reinterpret_cast<std::byte*>(address_ + offset);
 }

@@ -116,7 +116,7 @@ void write_largest_pipe(guest::TextWriter& text, const Process* /*subject*/) {
   text.text("1048576\n");
 }
 void write_largest_file_count(guest::TextWriter& text, const Process* /*subject*/) {
-  text.decimal(std::uint64_t{DescriptorTable::kMaximum} * Server::kMaximumProcesses).put('\n');
+  text.decimal(std::uint64_t{DescriptorTable::kMaximum} * shim::kMaximumProcesses).put('\n');
 }
 
 // A random identifier as RFC 9562's version 4.

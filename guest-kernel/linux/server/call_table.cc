@@ -7,12 +7,12 @@
 namespace linux_server {
 namespace {
 
-struct Name {
+struct NumberedName {
   std::uint16_t number;
   std::string_view name;
 };
 
-constexpr Name kNames[] = {
+constexpr NumberedName kNames[] = {
 #define CALL(number, name) {number, name},
 #include "system_call_names.inc"
 #undef CALL
@@ -32,6 +32,12 @@ void add(std::span<const CallEntry> entries) {
 void build_call_table() {
   add(file_calls());
   add(path_calls());
+  add(attribute_calls());
+  add(tree_calls());
+  add(descriptor_calls());
+  add(copy_calls());
+  add(lock_calls());
+  add(watch_calls());
   add(memory_calls());
   add(process_calls());
   add(child_calls());
@@ -55,7 +61,7 @@ std::int64_t make_call(Task& task) {
 }
 
 std::string_view call_name(std::size_t number) {
-  for (const Name& name : kNames) {
+  for (const NumberedName& name : kNames) {
     if (name.number == number) {
       return name.name;
     }

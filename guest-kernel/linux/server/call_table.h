@@ -19,6 +19,12 @@ struct CallEntry {
 // The groups of calls, one per file of calls/.
 std::span<const CallEntry> file_calls();
 std::span<const CallEntry> path_calls();
+std::span<const CallEntry> attribute_calls();
+std::span<const CallEntry> tree_calls();
+std::span<const CallEntry> descriptor_calls();
+std::span<const CallEntry> copy_calls();
+std::span<const CallEntry> lock_calls();
+std::span<const CallEntry> watch_calls();
 std::span<const CallEntry> memory_calls();
 std::span<const CallEntry> process_calls();
 std::span<const CallEntry> child_calls();

@@ -4,12 +4,39 @@
 #include <new>
 #include <utility>
 
+#include "guest-kernel/linux/server/node_extras.h"
+
 namespace linux_server {
 namespace {
 
 constexpr std::uint32_t kFirstCapacity = 16;
 
 }  // namespace
+
+DescriptorTable::~DescriptorTable() {
+  for (std::uint32_t number = 0; number < capacity_; ++number) {
+    drop(entries_[number]);
+  }
+  lock_waits().remove_owner(this);
+  delete[] entries_;
+}
+
+void DescriptorTable::drop(Entry& entry) {
+  if (!entry.file) {
+    return;
+  }
+  if (NodeExtras* extras = entry.file->node().extras(); extras != nullptr) {
+    extras->locks.release(this);
+  }
+  // The table is as it will be before anything else hears of it.
+  const Reference<File> file = std::move(entry.file);
+  entry = Entry{};
+}
+
+bool DescriptorTable::has_room() const {
+  return capacity_ < kMaximum ||
+         std::any_of(entries_, entries_ + capacity_, [](const Entry& each) { return !each.file; });
+}
 
 Reference<File> DescriptorTable::find(std::uint64_t descriptor) const {
   return descriptor < capacity_ ? entries_[descriptor].file : Reference<File>();
@@ -48,6 +75,7 @@ std::int64_t DescriptorTable::put(std::uint64_t descriptor, Reference<File> file
   if (!grow(static_cast<std::uint32_t>(descriptor) + 1)) {
     return -ENOMEM;
   }
+  drop(entries_[descriptor]);
   entries_[descriptor].file = std::move(file);
   entries_[descriptor].close_on_exec = close_on_exec;
   return static_cast<std::int64_t>(descriptor);
@@ -74,7 +102,7 @@ bool DescriptorTable::close(std::uint64_t descriptor) {
   if (descriptor >= capacity_ || !entries_[descriptor].file) {
     return false;
   }
-  entries_[descriptor] = Entry{};
+  drop(entries_[descriptor]);
   return true;
 }
 

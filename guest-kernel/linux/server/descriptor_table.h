@@ -13,13 +13,17 @@ class DescriptorTable : public Counted {
   static constexpr std::uint32_t kMaximum = shim::kMaximumFiles;
 
   DescriptorTable() = default;
-  ~DescriptorTable() override { delete[] entries_; }
+  // Closes all.
+  ~DescriptorTable() override;
 
   // The open file, or null.
   Reference<File> find(std::uint64_t descriptor) const;
+  // Whether add() would find a number.
+  bool has_room() const;
   // Gives `file` the lowest free number from `lowest` on. EMFILE, ENOMEM.
   std::int64_t add(Reference<File> file, bool close_on_exec, std::uint64_t lowest = 0);
-  // Gives it that number, closing what has it. EBADF, ENOMEM.
+  // Gives it that number, closing what has it. EBADF, ENOMEM. Closing a file gives up the record
+  // locks that this table's processes have of it.
   std::int64_t put(std::uint64_t descriptor, Reference<File> file, bool close_on_exec);
   // The same files at the same numbers, for a child. Null: no memory.
   Reference<DescriptorTable> copy() const;
@@ -38,6 +42,7 @@ class DescriptorTable : public Counted {
   };
 
   bool grow(std::uint32_t capacity);
+  void drop(Entry& entry);
 
   Entry* entries_ = nullptr;
   std::uint32_t capacity_ = 0;

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <new>
 
+#include "guest-kernel/linux/server/files/device_files.h"
+#include "guest-kernel/linux/server/node_extras.h"
+#include "guest-kernel/linux/server/notify.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/root_archive.h"
@@ -25,11 +28,26 @@ constexpr std::size_t kEntryHeader = offsetof(DirectoryEntry, name);
 
 }  // namespace
 
+File::~File() {
+  if (is_path_only()) {
+    return;
+  }
+  if (NodeExtras* extras = node_->extras(); extras != nullptr) {
+    extras->locks.release(this);
+  }
+  notify(*node_, may_write() ? NodeEvent::kClosedWritten : NodeEvent::kClosedUnwritten);
+}
+
+bool File::is_path_only() const {
+  return (flags_ & O_PATH) != 0;
+}
 bool File::may_read() const {
-  return (flags_ & O_ACCMODE) != O_WRONLY;
+  const std::uint32_t mode = flags_ & O_ACCMODE;
+  return (mode == O_RDONLY || mode == O_RDWR) && !is_path_only();
 }
 bool File::may_write() const {
-  return (flags_ & O_ACCMODE) != O_RDONLY;
+  const std::uint32_t mode = flags_ & O_ACCMODE;
+  return (mode == O_WRONLY || mode == O_RDWR) && !is_path_only();
 }
 std::int64_t File::read(Task& /*task*/, const UserBuffer& /*buffer*/, std::uint64_t /*offset*/) {
   return -EINVAL;
@@ -40,8 +58,15 @@ std::int64_t File::write(Task& /*task*/, const UserBuffer& /*buffer*/, std::uint
 std::int64_t File::write_bytes(Task& /*task*/, std::span<const std::byte> /*bytes*/) {
   return -EINVAL;
 }
+std::int64_t File::write_bytes_at(Task& task, std::span<const std::byte> bytes,
+                                  std::uint64_t /*offset*/) {
+  return write_bytes(task, bytes);
+}
+std::int64_t File::read_bytes(std::uint64_t offset, std::span<std::byte> to) {
+  return node_->type() == kRegularFile ? node_->read_bytes(offset, to) : -EINVAL;
+}
 std::uint64_t File::size() const {
-  return node_.attributes(nullptr).size;
+  return node_->size();
 }
 std::int64_t File::list(Task& /*task*/, const UserBuffer& /*buffer*/) {
   return -ENOTDIR;
@@ -50,43 +75,61 @@ std::int64_t File::control(Task& /*task*/, std::uint64_t /*request*/, std::uint6
   return -ENOTTY;
 }
 
+std::int64_t File::command(Task& /*task*/, std::uint32_t command, std::uint64_t /*argument*/) {
+  constexpr std::uint32_t kSetPipeSize = 1031;
+  constexpr std::uint32_t kGetPipeSize = 1032;
+  return command == kSetPipeSize || command == kGetPipeSize ? -EBADF : -EINVAL;
+}
+
 std::int64_t DirectoryFile::read(Task& /*task*/, const UserBuffer& /*buffer*/,
                                  std::uint64_t /*offset*/) {
   return -EISDIR;
 }
 
+namespace {
+
+constexpr std::uint64_t kOwnPosition = 1;     // of "."
+constexpr std::uint64_t kParentPosition = 2;  // of ".."
+
+bool next_item(Node& node, std::uint64_t position, Process* viewer, DirectoryItem& item) {
+  if (position >= kParentPosition) {
+    return node.next_entry(position, viewer, item);
+  }
+  const bool is_own = position < kOwnPosition;
+  const Node& entry = is_own || node.parent() == nullptr ? node : *node.parent();
+  item.name = is_own ? "." : "..";
+  item.inode = entry.inode();
+  item.type = kDirectory;
+  item.position = is_own ? kOwnPosition : kParentPosition;
+  return true;
+}
+
+}  // namespace
+
 std::int64_t DirectoryFile::list(Task& task, const UserBuffer& buffer) {
   Process& process = *task.process;
+  if (node().is_removed()) {
+    return -ENOENT;
+  }
   std::uint64_t used = 0;
-  for (;; ++position) {
-    std::string_view name;
-    Node* entry = nullptr;
-    if (position < 2) {
-      name = position == 0 ? "." : "..";
-      entry = position == 0 || node().parent() == nullptr ? &node() : node().parent();
-    } else {
-      entry = node().entry(position - 2, &process);
-      if (entry == nullptr) {
-        break;
-      }
-      name = entry->name();
-    }
+  DirectoryItem item;
+  while (next_item(node(), position, &process, item)) {
     DirectoryEntry record = {};
-    const std::size_t size = (kEntryHeader + name.size() + 1 + 7) & ~std::size_t{7};
+    const std::size_t size = (kEntryHeader + item.name.size() + 1 + 7) & ~std::size_t{7};
     if (size > buffer.size() - used) {
       return used != 0 ? static_cast<std::int64_t>(used) : -EINVAL;
     }
-    const Attributes attributes = entry->attributes(&process);
-    record.inode = attributes.inode;
-    record.next = static_cast<std::int64_t>(position + 1);
+    record.inode = item.inode;
+    record.next = static_cast<std::int64_t>(item.position);
     record.size = static_cast<std::uint16_t>(size);
-    record.type = static_cast<std::uint8_t>((attributes.mode & kTypeMask) >> 12);
-    std::memcpy(record.name, name.data(), name.size());
+    record.type = static_cast<std::uint8_t>((item.type & kTypeMask) >> 12);
+    std::memcpy(record.name, item.name.data(), item.name.size());
     if (!process.space().write(buffer.address() + used,
                                std::as_bytes(std::span(&record, 1)).first(size))) {
       return used != 0 ? static_cast<std::int64_t>(used) : -EFAULT;
     }
     used += size;
+    position = item.position;
   }
   return static_cast<std::int64_t>(used);
 }
@@ -107,9 +150,9 @@ Result<Reference<File>> Node::open(std::uint32_t flags, Process& /*opener*/) {
   return file == nullptr ? Result<Reference<File>>(fail(ENOMEM)) : Reference<File>(file);
 }
 
-Result<Reference<File>> RootNode::open(std::uint32_t flags, Process& /*opener*/) {
+Result<Reference<File>> RootNode::open(std::uint32_t flags, Process& opener) {
   if (type() != kRegularFile) {
-    return fail(ENXIO);
+    return open_special(*this, flags, opener);
   }
   if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) {
     return fail(EROFS);

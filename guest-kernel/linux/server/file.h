@@ -9,6 +9,7 @@
 
 namespace linux_server {
 
+class InotifyFile;
 struct Task;
 
 // What poll(2) asks and answers.
@@ -18,14 +19,19 @@ enum Readiness : std::uint32_t { kReadable = 0x1, kWritable = 0x4, kInvalid = 0x
 // negative errno or kBlocked.
 class File : public Counted {
  public:
-  File(Node& node, std::uint32_t flags) : node_(node), flags_(flags) {}
+  // Shares `node`.
+  File(Node& node, std::uint32_t flags) : node_(&node), flags_(flags) {}
+  // Its locks end, and those who watch the node are told.
+  ~File() override;
 
-  Node& node() const { return node_; }
+  Node& node() const { return *node_; }
   // As open(2)'s; fcntl changes some.
   std::uint32_t flags() const { return flags_; }
   void set_flags(std::uint32_t flags) { flags_ = flags; }
   bool may_read() const;
   bool may_write() const;
+  // O_PATH: it only stands for a place.
+  bool is_path_only() const;
 
   std::uint64_t position = 0;
 
@@ -34,6 +40,11 @@ class File : public Counted {
   virtual std::int64_t write(Task& task, const UserBuffer& buffer, std::uint64_t offset);
   // Writes bytes of the server's own, for sendfile.
   virtual std::int64_t write_bytes(Task& task, std::span<const std::byte> bytes);
+  // The same of a seekable file; where it has no offsets, as write_bytes().
+  virtual std::int64_t write_bytes_at(Task& task, std::span<const std::byte> bytes,
+                                      std::uint64_t offset);
+  // Reads for the server itself, from a regular file. Negative errno.
+  virtual std::int64_t read_bytes(std::uint64_t offset, std::span<std::byte> to);
   virtual bool is_seekable() const { return true; }
   // The size that SEEK_END counts from.
   virtual std::uint64_t size() const;
@@ -41,17 +52,20 @@ class File : public Counted {
   virtual std::int64_t list(Task& task, const UserBuffer& buffer);
   // ioctl
   virtual std::int64_t control(Task& task, std::uint64_t request, std::uint64_t argument);
+  // fcntl's commands that only some kinds of file know (F_SETPIPE_SZ …).
+  virtual std::int64_t command(Task& task, std::uint32_t command, std::uint64_t argument);
   // Which of Readiness hold now.
   virtual std::uint32_t readiness() const { return kReadable | kWritable; }
+  virtual InotifyFile* inotify() { return nullptr; }
   // True where mmap gives zeroed memory rather than the file's bytes (/dev/zero).
   virtual bool maps_zeroes() const { return false; }
 
  private:
-  Node& node_;
+  Reference<Node> node_;
   std::uint32_t flags_;
 };
 
-// An open directory.
+// An open directory. Its position is that of the last entry that was given.
 class DirectoryFile : public File {
  public:
   using File::File;

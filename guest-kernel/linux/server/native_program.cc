@@ -49,7 +49,7 @@ Result<void> load(ProcessMemory& memory, const Program& program) {
     segment.protection =
         static_cast<std::uint8_t>(1 | (load.writable ? 2 : 0) | (load.executable ? 4 : 0));
     segment.use = SegmentUse::kFile;
-    segment.file = program.node;
+    segment.file = program.node.get();
     segment.file_offset = load.file_offset - lead;
     const auto contents =
         program.node->contents().subspan(segment.file_offset, load.file_size + lead);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace linux_server {
 namespace {
@@ -44,81 +45,147 @@ class Remainder {
   std::size_t start_ = kMaximumPath;
 };
 
-}  // namespace
+// Walks a path, one component at a time.
+class Walk {
+ public:
+  Walk(Node& root, Node& start, const LookUp& how, Process* viewer, Place& place)
+      : root_(root), current_(&start), how_(how), viewer_(viewer), place_(place) {}
 
-Result<Place> resolve_place(Node& root, Node& start, std::string_view path, bool follow_last,
-                            Process* viewer) {
-  if (path.empty()) {
-    return fail(ENOENT);
-  }
-  Remainder rest;
-  if (path.size() >= kMaximumPath || !rest.prepend(path)) {
-    return fail(ENAMETOOLONG);
-  }
-  Node* current = path.front() == '/' ? &root : &start;
-  Node* directory = current;
-  unsigned links = 0;
-  bool more = false;
-  for (;;) {
-    const std::string_view name = rest.next(more);
-    if (name.empty()) {
-      return Place{directory, current};
+  Result<void> run(std::string_view path) {
+    if (path.empty()) {
+      return fail(ENOENT);
     }
+    if (path.size() >= kMaximumPath || !rest_.prepend(path)) {
+      return fail(ENAMETOOLONG);
+    }
+    if (path.front() == '/') {
+      current_ = &root_;
+    }
+    place_.directory = current_;
+    place_.node = current_;
+    for (;;) {
+      bool more = false;
+      const std::string_view name = rest_.next(more);
+      if (name.empty()) {
+        return {};
+      }
+      if (const auto taken = step(name, more); !taken || !place_.node) {
+        return taken;
+      }
+    }
+  }
+
+ private:
+  void note(std::string_view name, LastComponent last, bool more) {
+    place_.directory = current_;
+    place_.last = last;
+    place_.ends_in_slash = more;
+    place_.name_size = static_cast<std::uint8_t>(name.size());
+    std::copy(name.begin(), name.end(), place_.name_buffer.begin());
+  }
+
+  void enter(Reference<Node> node) {
+    current_ = std::move(node);
+    place_.node = current_;
+  }
+
+  // Takes one component. `more`: a slash follows it.
+  Result<void> step(std::string_view name, bool more) {
     if (name.size() > kMaximumName) {
       return fail(ENAMETOOLONG);
     }
-    if (!current->is_directory()) {
+    if (!current_->is_directory()) {
       return fail(ENOTDIR);
     }
-    directory = current;
+    if (viewer_ != nullptr && !may_search(*viewer_, *current_)) {
+      return fail(EACCES);
+    }
     if (name == ".") {
-      continue;
+      note(name, LastComponent::kDot, more);
+      enter(current_);
+      return {};
     }
     if (name == "..") {
-      current = current == &root || current->parent() == nullptr ? current : current->parent();
-      continue;
-    }
-    Node* found = current->look_up(name, viewer);
-    if (found == nullptr) {
-      if (more && !rest.only_slashes()) {
-        return fail(ENOENT);
+      note(name, LastComponent::kDotDot, more);
+      if (current_.get() != &root_ && current_->parent() != nullptr) {
+        enter(Reference<Node>(current_->parent()));
       }
-      return Place{directory, nullptr};
+      return {};
     }
-    if (!found->is_link() || (!more && !follow_last)) {
+    note(name, LastComponent::kName, more);
+    Reference<Node> found = current_->look_up(name, viewer_);
+    if (!found) {
+      place_.node.reset();
+      // Whether a slash at the end is an error is the caller's to say (Place::ends_in_slash).
+      return more && !rest_.only_slashes() ? fail(ENOENT) : Result<void>();
+    }
+    if (!found->is_link() || (!more && !how_.follow_last)) {
       if (more && !found->is_directory()) {
         return fail(ENOTDIR);
       }
-      current = found;
-      continue;
+      enter(std::move(found));
+      return {};
     }
-    if (++links > kMaximumLinks) {
+    return follow(*found);
+  }
+
+  Result<void> follow(Node& link) {
+    if (++links_ > kMaximumLinks) {
       return fail(ELOOP);
     }
+    auto direct = link.follow(viewer_);
+    if (!direct) {
+      return std::unexpected(direct.error());
+    }
+    if (*direct) {
+      enter(*direct);
+      return {};
+    }
     std::array<char, kMaximumPath> buffer;
-    const Result<std::string_view> target = found->read_link(buffer, viewer);
+    const Result<std::string_view> target = link.read_link(buffer, viewer_);
     if (!target) {
       return std::unexpected(target.error());
     }
     if (target->empty()) {
       return fail(ENOENT);
     }
-    if (!rest.prepend(*target)) {
+    if (!rest_.prepend(*target)) {
       return fail(ENAMETOOLONG);
     }
     if (target->front() == '/') {
-      current = &root;
+      enter(Reference<Node>(&root_));
+      place_.directory = current_;
+      place_.last = LastComponent::kRoot;
     }
+    return {};
   }
+
+  Node& root_;
+  Reference<Node> current_;
+  const LookUp& how_;
+  Process* viewer_;
+  Place& place_;
+  Remainder rest_;
+  unsigned links_ = 0;
+};
+
+}  // namespace
+
+Result<void> resolve_place(Node& root, Node& start, std::string_view path, const LookUp& how,
+                           Process* viewer, Place& place) {
+  return Walk(root, start, how, viewer, place).run(path);
 }
 
-Result<Node*> resolve(Node& root, Node& start, std::string_view path, bool follow_last,
-                      Process* viewer) {
-  const Result<Place> place = resolve_place(root, start, path, follow_last, viewer);
-  if (!place) {
-    return std::unexpected(place.error());
+Result<Reference<Node>> resolve(Node& root, Node& start, std::string_view path, bool follow_last,
+                                Process* viewer) {
+  Place place;
+  LookUp how;
+  how.follow_last = follow_last;
+  const auto found = resolve_place(root, start, path, how, viewer, place);
+  if (!found) {
+    return std::unexpected(found.error());
   }
-  return place->node != nullptr ? Result<Node*>(place->node) : fail(ENOENT);
+  return place.node ? Result<Reference<Node>>(place.node) : fail(ENOENT);
 }
 
 }  // namespace linux_server

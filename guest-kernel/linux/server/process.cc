@@ -15,6 +15,8 @@ void Process::inherit(const Process& other) {
   working_directory = other.working_directory;
   executable = other.executable;
   file_mode_mask = other.file_mode_mask;
+  root_directory = other.root_directory;
+  credentials = other.credentials;
   arguments_start = other.arguments_start;
   arguments_end = other.arguments_end;
   environment_start = other.environment_start;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/credentials.h"
 #include "guest-kernel/linux/server/descriptor_table.h"
 #include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/process_memory.h"
@@ -54,6 +55,7 @@ class Process {
   void remove_task(Task& task);
 
   DescriptorTable& descriptors() { return *descriptors_; }
+  const DescriptorTable& descriptors() const { return *descriptors_; }
   const Reference<DescriptorTable>& descriptor_reference() const { return descriptors_; }
   void set_descriptors(Reference<DescriptorTable> table) { descriptors_ = std::move(table); }
 
@@ -85,8 +87,8 @@ class Process {
   PendingSignals pending;
   std::array<SignalAction, kSignals + 1> actions = {};
 
-  Node* working_directory = nullptr;
-  Node* executable = nullptr;
+  Reference<Node> working_directory;
+  Reference<Node> executable;
   std::uint32_t file_mode_mask = 022;
   // Where the arguments and the environment lie, for /proc/self.
   std::uint64_t arguments_start = 0, arguments_end = 0;
@@ -96,6 +98,10 @@ class Process {
   std::uint64_t started_ns = 0;  // monotonic
   std::uint64_t page_faults = 0;
   std::uint64_t calls = 0;
+
+  // Of files: what chroot(2) made "/" (null: the root of all), and whose rights count.
+  Reference<Node> root_directory;
+  Credentials credentials;
 
  private:
   std::uint32_t id_;

@@ -28,7 +28,7 @@ Result<Program> check_program(Node& node) {
     return fail(EACCES);
   }
   const auto image = guest::ElfImage::parse(node.contents(), abi::kUserEnd);
-  return image ? Result<Program>(Program{&node, *image}) : fail(ENOEXEC);
+  return image ? Result<Program>(Program{Reference<Node>(&node), *image}) : fail(ENOEXEC);
 }
 
 Result<Program> find_program(std::string_view name) {
@@ -42,7 +42,7 @@ Result<Program> find_program(std::string_view name) {
     std::array<char, kMaximumPath> buffer;
     guest::TextWriter path(buffer);
     path.text(directory).text(name);
-    const auto node = path.cut() || name.empty() ? Result<Node*>(fail(ENOENT))
+    const auto node = path.cut() || name.empty() ? Result<Reference<Node>>(fail(ENOENT))
                                                  : resolve(root, root, path.view(), true, nullptr);
     if (node) {
       result = check_program(**node);

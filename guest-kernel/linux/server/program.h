@@ -15,7 +15,7 @@ namespace linux_server {
 
 // An executable file that has been found and checked.
 struct Program {
-  Node* node;
+  Reference<Node> node;
   guest::ElfImage image;
 };
 
@@ -31,7 +31,7 @@ struct LoadedProgram {
   Reference<ProcessMemory> memory;
   guest::ThreadStart start = {};
   InitialStack stack;
-  Node* node = nullptr;
+  Reference<Node> node;
 };
 
 // Loads `program` for the process with that id. ENOMEM, E2BIG, ENOEXEC, ENOENT (its interpreter).

@@ -42,6 +42,7 @@ class Reference {
     std::swap(object_, other.object_);
     return *this;
   }
+  Reference& operator=(T* object) noexcept { return *this = Reference(object); }
   ~Reference() { reset(); }
 
   void reset() {

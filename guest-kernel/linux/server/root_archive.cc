@@ -3,6 +3,7 @@
 #include <new>
 
 #include "guest-kernel/lib/cpio.h"
+#include "guest-kernel/linux/server/directory.h"
 #include "guest-kernel/linux/server/growing_array.h"
 #include "guest-kernel/linux/server/path.h"
 
@@ -31,10 +32,24 @@ std::string_view strip(std::string_view name) {
   return name == "." ? std::string_view{} : name;
 }
 
+constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+Directory* add_directory(Directory& parent, std::string_view name, std::uint32_t device) {
+  auto* made = new (std::nothrow) Directory(name);
+  if (made == nullptr || !parent.add_child(made)) {
+    return nullptr;
+  }
+  StoredAttributes attributes = made->attributes(nullptr);
+  attributes.device = device;
+  made->set_attributes(attributes);
+  return made;
+}
+
 // The directory that holds the entry `path`, whose last component becomes `name`. Null: a component
 // is no directory or not allowed, or memory ran out.
-Node* parent_of(Node& root, std::string_view path, std::string_view& name) {
-  Node* directory = &root;
+Directory* parent_of(Directory& root, std::string_view path, std::uint32_t device,
+                     std::string_view& name) {
+  Directory* directory = &root;
   for (;;) {
     const std::size_t slash = path.find('/');
     const std::string_view component = path.substr(0, slash);
@@ -49,44 +64,32 @@ Node* parent_of(Node& root, std::string_view path, std::string_view& name) {
     if (component.empty()) {
       continue;
     }
-    Node* next = directory->look_up(component, nullptr);
-    if (next == nullptr) {
-      next = new (std::nothrow) Directory(component);
-      if (next == nullptr) {
-        return nullptr;
-      }
-      directory->add_child(*next);
-    }
-    if (!next->is_directory()) {
+    const Reference<Node> next = directory->look_up(component, nullptr);
+    directory = next ? next->table() : add_directory(*directory, component, device);
+    if (directory == nullptr) {
       return nullptr;
     }
-    directory = next;
   }
 }
 
-Attributes attributes_from(const guest::CpioEntry& entry, std::uint64_t device, const Node& node) {
-  Attributes attributes = node.attributes(nullptr);
+// What the archive says of an entry, on top of what its node has.
+StoredAttributes attributes_from(const guest::CpioEntry& entry, std::uint32_t device,
+                                 const Node& node) {
+  StoredAttributes attributes = node.attributes(nullptr);
   attributes.device = device;
   attributes.mode = entry.mode;
   attributes.user = entry.uid;
   attributes.group = entry.gid;
-  attributes.modified = entry.modification_time;
+  attributes.accessed = attributes.modified = attributes.changed = attributes.created =
+      std::int64_t{entry.modification_time} * kNanosecondsPerSecond;
   attributes.device_number = entry.special_major << 8 | entry.special_minor;
   return attributes;
-}
-
-bool add_directory(Node& parent, std::string_view name) {
-  auto* node = new (std::nothrow) Directory(name);
-  if (node != nullptr) {
-    parent.add_child(*node);
-  }
-  return node != nullptr;
 }
 
 // Gives hard links of one file the same inode, and the contents that only one entry carries.
 bool link(RootNode& node, const guest::CpioEntry& entry, GrowingArray<HardLink>& links) {
   const std::uint32_t device = entry.device_major << 16 | entry.device_minor;
-  Attributes attributes = node.attributes(nullptr);
+  StoredAttributes attributes = node.attributes(nullptr);
   attributes.links = entry.links;
   for (const HardLink& other : links) {
     if (other.inode != entry.inode || other.device != device) {
@@ -103,36 +106,48 @@ bool link(RootNode& node, const guest::CpioEntry& entry, GrowingArray<HardLink>&
   return links.push_back({entry.inode, device, &node});
 }
 
+const char* add_directory_entry(Directory& parent, std::string_view name,
+                                const guest::CpioEntry& entry, std::uint32_t device,
+                                Node* existing) {
+  Directory* directory =
+      existing != nullptr ? existing->table() : add_directory(parent, name, device);
+  if (directory == nullptr) {
+    return existing != nullptr ? "an earlier entry has its name" : "no memory";
+  }
+  if (directory->device() == device) {
+    directory->set_attributes(attributes_from(entry, device, *directory));
+  }
+  return nullptr;
+}
+
 // Adds one entry to the tree. Returns what is wrong with it, or null.
-const char* add(Node& root, const guest::CpioEntry& entry, std::uint64_t device,
+const char* add(Directory& root, const guest::CpioEntry& entry, std::uint32_t device,
                 GrowingArray<HardLink>& links) {
   const std::string_view path = strip(entry.name);
   if (path.empty()) {
     return nullptr;
   }
   std::string_view name;
-  Node* directory = parent_of(root, path, name);
+  Directory* directory = parent_of(root, path, device, name);
   if (directory == nullptr) {
     return "its parent is no directory";
   }
   if (name.size() > kMaximumName) {
     return "its name is longer than 255 bytes";
   }
-  const Node* existing = directory->look_up(name, nullptr);
+  const Reference<Node> existing = directory->look_up(name, nullptr);
   if ((entry.mode & kTypeMask) == kDirectory) {
-    return existing != nullptr || add_directory(*directory, name) ? nullptr : "no memory";
+    return add_directory_entry(*directory, name, entry, device, existing.get());
   }
-  if (existing != nullptr) {
+  if (existing) {
     // The server's own nodes come first: an archive may bring a /dev of its own.
-    return existing->attributes(nullptr).device != device ? nullptr
-                                                          : "an earlier entry has its name";
+    return existing->device() != device ? nullptr : "an earlier entry has its name";
   }
   auto* node = new (std::nothrow) RootNode(name, entry.mode, entry.content);
-  if (node == nullptr) {
+  if (node == nullptr || !directory->add_child(node)) {
     return "no memory";
   }
   node->set_attributes(attributes_from(entry, device, *node));
-  directory->add_child(*node);
   return entry.links <= 1 || link(*node, entry, links) ? nullptr : "no memory";
 }
 
@@ -142,8 +157,10 @@ RootNode::RootNode(std::string_view name, std::uint32_t mode, std::span<const st
     : Node(name, mode), data_(data) {}
 
 Attributes RootNode::attributes(const Process* viewer) const {
+  constexpr std::uint64_t kSector = 512;
   Attributes attributes = Node::attributes(viewer);
-  attributes.size = data_.size();
+  attributes.allocated =
+      type() == kRegularFile ? (attributes.size + kSector - 1) & ~(kSector - 1) : 0;
   return attributes;
 }
 
@@ -156,8 +173,8 @@ Result<std::string_view> RootNode::read_link(std::span<char> /*buffer*/,
 }
 
 std::expected<void, ArchiveError> read_root_archive(std::span<const std::byte> archive,
-                                                    std::string_view prefix, std::uint64_t device,
-                                                    Node& root) {
+                                                    std::string_view prefix, std::uint32_t device,
+                                                    Directory& root) {
   if (archive.empty()) {
     return {};
   }

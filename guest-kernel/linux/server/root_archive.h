@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "guest-kernel/linux/server/node.h"
+#include "guest-kernel/linux/server/directory.h"
 
 namespace linux_server {
 
@@ -21,11 +21,12 @@ class RootNode : public Node {
   RootNode(std::string_view name, std::uint32_t mode, std::span<const std::byte> data);
 
   Attributes attributes(const Process* viewer) const override;
+  std::uint64_t size() const override { return data_.size(); }
   Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override;
   Result<Reference<File>> open(std::uint32_t flags, Process& opener) override;
   std::span<const std::byte> contents() const override { return data_; }
 
-  void set_attributes(const Attributes& attributes) { attributes_ = attributes; }
+  void set_attributes(const StoredAttributes& attributes) { attributes_ = attributes; }
   void set_data(std::span<const std::byte> data) { data_ = data; }
 
  private:
@@ -38,7 +39,7 @@ class RootNode : public Node {
 // with `prefix` are taken; `device` becomes their st_dev. A name that exists on another device is
 // left as it is.
 std::expected<void, ArchiveError> read_root_archive(std::span<const std::byte> archive,
-                                                    std::string_view prefix, std::uint64_t device,
-                                                    Node& root);
+                                                    std::string_view prefix, std::uint32_t device,
+                                                    Directory& root);
 
 }  // namespace linux_server

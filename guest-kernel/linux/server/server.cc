@@ -11,7 +11,9 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/files/device_files.h"
+#include "guest-kernel/linux/server/files/file_systems.h"
 #include "guest-kernel/linux/server/files/proc_files.h"
+#include "guest-kernel/linux/server/files/system_files.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/native_calls.h"
 #include "guest-kernel/linux/server/path.h"
@@ -63,6 +65,17 @@ Process* Server::find_process(std::uint64_t id) const {
   return process != nullptr && process->has_memory() ? process : nullptr;
 }
 
+Process* Server::process_after(std::uint64_t id) const {
+  Process* found = nullptr;
+  for (Process* each : all_processes()) {
+    if (each != nullptr && each->has_memory() && each->id() > id &&
+        (found == nullptr || each->id() < found->id())) {
+      found = each;
+    }
+  }
+  return found;
+}
+
 std::uint64_t Server::process_count() const {
   return count_processes();
 }
@@ -94,6 +107,9 @@ void Server::read_root() {
   // The native tools come with the boot package.
   static_cast<void>(read_root_archive(boot_archive_, kToolDirectory, kVirtualDevice, root_));
   const auto result = read_root_archive(archive_, {}, kRootDevice, root_);
+  if (!mount_writable_file_systems(root_)) {
+    report("linux server: there is no memory for the writable file systems");
+  }
   if (!result) {
     std::array<char, 512> line;
     guest::TextWriter text(line);
@@ -111,7 +127,9 @@ bool Server::prepare() {
   build_call_table();
   const std::string_view product = guest::text_of(info_.product_name);
   set_system_name(product.empty() ? "ensemble" : product);
-  return add_device_files(root_) && add_proc_files(root_);
+  root_.acquire();  // it is a part of the server and is never deleted
+  return add_root_mount(root_) && add_device_files(root_) && add_proc_files(root_) &&
+         add_system_files(root_);
 }
 
 const guest::Resource* Server::late_resource(Role role) {

@@ -9,6 +9,7 @@
 #include "guest-kernel/lib/slot_allocator.h"
 #include "guest-kernel/lib/start_info.h"
 #include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/directory.h"
 #include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/random.h"
@@ -31,7 +32,7 @@ class Server {
   [[noreturn]] void run();
 
   const guest::StartInfo& info() const { return info_; }
-  Node& root() { return root_; }
+  Directory& root() { return root_; }
   std::span<const std::byte> archive() const { return archive_; }
   guest::Slot root_region() const { return root_slot_; }
   // A resource that the composer gives only when it is asked for the first time; null: there is
@@ -41,6 +42,8 @@ class Server {
   Random& random() { return random_; }
   Process* find_process(std::uint64_t id) const;
   std::uint64_t process_count() const;
+  // The process with the lowest number above `id`, or null.
+  Process* process_after(std::uint64_t id) const;
 
   // A slot of the server's own; kNoSlot: none left.
   guest::Slot allocate_slot() { return slots_.allocate(); }

@@ -1,15 +1,68 @@
-// Opening is the server's; names are looked up without it.
+// What the nodes need of the server, which is not here: memory, a clock, programs' memory.
 
-#include "guest-kernel/linux/server/file.h"
-#include "guest-kernel/linux/server/root_archive.h"
+#include <array>
+#include <cstdlib>
+
+#include "guest-kernel/linux/server/files/device_files.h"
+#include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/server/process.h"
+#include "tests/guest-kernel/linux/test_memory.h"
 
 namespace linux_server {
+namespace {
 
-Result<Reference<File>> Node::open(std::uint32_t /*flags*/, Process& /*opener*/) {
+constexpr std::uint64_t kPoolSize = std::uint64_t{16} << 20;
+std::int64_t now = 1'000'000'000;
+
+std::byte* pool_memory() {
+  static auto* memory = static_cast<std::byte*>(std::aligned_alloc(2 << 20, kPoolSize));
+  return memory;
+}
+
+}  // namespace
+
+// A pool of the host's memory.
+bool MemoryPool::create(const guest::StartInfo& /*info*/, MemoryPool& pool) {
+  pool.size_ = pool.mapped_ = kPoolSize;
+  pool.address_ = reinterpret_cast<std::uint64_t>(pool_memory());
+  pool.allocator_.emplace(pool_memory(), kPoolSize, 0);
+  return true;
+}
+std::uint64_t MemoryPool::allocate(std::uint64_t size) {
+  return allocator_->allocate(size);
+}
+std::byte* MemoryPool::at(std::uint64_t offset) const {
+  return reinterpret_cast<std::byte*>(address_ + offset);
+}
+MemoryPool& memory_pool() {
+  static MemoryPool pool;
+  static const bool made = MemoryPool::create(guest::StartInfo{}, pool);
+  static_cast<void>(made);
+  return pool;
+}
+
+std::int64_t file_time() {
+  return now;
+}
+void set_file_time(std::int64_t time) {
+  now = time;
+}
+
+Result<Reference<File>> open_special(Node& /*node*/, std::uint32_t /*flags*/, Process& /*opener*/) {
   return fail(ENXIO);
 }
-Result<Reference<File>> RootNode::open(std::uint32_t /*flags*/, Process& /*opener*/) {
-  return fail(ENXIO);
+bool may_search(const Process& /*process*/, const Node& /*directory*/) {
+  return true;
+}
+Result<void> AddressSpace::write(std::uint64_t /*address*/, std::span<const std::byte> /*from*/) {
+  return fail(EFAULT);
+}
+std::int64_t UserBuffer::fill(std::span<const std::byte> /*from*/) const {
+  return -EFAULT;
+}
+std::span<std::byte> UserBuffer::piece(std::uint64_t /*offset*/, Access /*access*/) const {
+  return {};
 }
 
 }  // namespace linux_server

@@ -17,6 +17,7 @@ class PathTest : public testing::Test {
   static void SetUpTestSuite() {
     auto* bytes = new std::string(archive());
     root_ = new Directory("");
+    root_->acquire();
     const auto result =
         read_root_archive(std::as_bytes(std::span(*bytes)), {}, kRootDevice, *root_);
     ASSERT_TRUE(result) << result.error().entry << ": " << result.error().reason;
@@ -95,11 +96,27 @@ TEST_F(PathTest, Errors) {
 }
 
 TEST_F(PathTest, PlacesThatDoNotExistYet) {
-  const auto place = resolve_place(*root_, *root_, "/etc/deep/new", true, nullptr);
-  ASSERT_TRUE(place);
-  EXPECT_EQ(place->node, nullptr);
-  EXPECT_EQ(place->directory->name(), "deep");
-  EXPECT_FALSE(resolve_place(*root_, *root_, "/etc/none/new", true, nullptr));
+  Place place;
+  ASSERT_TRUE(resolve_place(*root_, *root_, "/etc/deep/new/", {}, nullptr, place));
+  EXPECT_FALSE(place.node);
+  EXPECT_EQ(place.directory->name(), "deep");
+  EXPECT_EQ(place.name(), "new");
+  EXPECT_EQ(place.last, LastComponent::kName);
+  EXPECT_TRUE(place.ends_in_slash);
+  Place other;
+  EXPECT_FALSE(resolve_place(*root_, *root_, "/etc/none/new", {}, nullptr, other));
+}
+
+TEST_F(PathTest, LastComponents) {
+  const auto last = [](std::string_view path) {
+    Place place;
+    EXPECT_TRUE(resolve_place(*root_, *root_, path, {}, nullptr, place));
+    return place.last;
+  };
+  EXPECT_EQ(last("/"), LastComponent::kRoot);
+  EXPECT_EQ(last("/etc/."), LastComponent::kDot);
+  EXPECT_EQ(last("/etc/deep/.."), LastComponent::kDotDot);
+  EXPECT_EQ(last("/etc/deep/../link"), LastComponent::kName);
 }
 
 TEST_F(PathTest, HardLinksShareContentsAndInode) {
@@ -113,8 +130,8 @@ TEST_F(PathTest, HardLinksShareContentsAndInode) {
 
 TEST(RootArchiveTest, NamesWhatIsWrong) {
   const auto read = [](const std::string& bytes) {
-    Directory root("");
-    const auto result = read_root_archive(std::as_bytes(std::span(bytes)), {}, kRootDevice, root);
+    const Reference<Directory> root(new Directory(""));
+    const auto result = read_root_archive(std::as_bytes(std::span(bytes)), {}, kRootDevice, *root);
     return result ? std::string("fine")
                   : std::string(result.error().entry) + "|" + std::string(result.error().reason);
   };

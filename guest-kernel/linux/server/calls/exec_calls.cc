@@ -131,16 +131,16 @@ Result<ScriptLine> parse_script(std::span<const std::byte> contents) {
   return line.interpreter.empty() ? Result<ScriptLine>(fail(ENOEXEC)) : line;
 }
 
-Result<Node*> find_file(Task& task, std::string_view path) {
+Result<Reference<Node>> find_file(Task& task, std::string_view path) {
   Process& process = *task.process;
-  return resolve(server().root(), *process.working_directory, path, true, &process);
+  return resolve(root_of(process), *process.working_directory, path, true, &process);
 }
 
 // The program that a file leads to, by way of interpreters. `names`: two lists, used in turn for
 // the arguments as they grow.
 Result<LoadedProgram> load(Task& task, Node& file, std::string_view path, StringList arguments,
                            const StringList& environment, std::span<char> spare) {
-  Node* node = &file;
+  Reference<Node> node(&file);
   std::array<char, kMaximumPath> interpreter;
   for (unsigned depth = 0; depth <= kMaximumScripts; ++depth) {
     const auto program = check_program(*node);
@@ -219,7 +219,7 @@ std::int64_t become(Task& task, LoadedProgram& loaded) {
   return kBlocked;
 }
 
-std::int64_t execute(Task& task, const Result<Node*>& file, std::string_view path,
+std::int64_t execute(Task& task, const Result<Reference<Node>>& file, std::string_view path,
                      std::uint64_t arguments_address, std::uint64_t environment_address) {
   if (!file) {
     return -file.error().number;

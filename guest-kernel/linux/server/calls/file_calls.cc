@@ -1,134 +1,210 @@
 #include <asm/fcntl.h>
-#include <asm/ioctls.h>
-#include <asm/stat.h>
 #include <asm/unistd.h>
-#include <linux/stat.h>
+#include <linux/fs.h>
 
 #include <algorithm>
+#include <array>
 
 #include "guest-kernel/linux/server/call_table.h"
-#include "guest-kernel/linux/server/file.h"
+#include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/notify.h"
 
-// Calls on descriptors: reading, writing, seeking, duplicating.
+// Calls that read, write and seek.
 namespace linux_server {
 namespace {
 
 constexpr std::uint64_t kMaximumTransfer = 0x7fff'f000;  // as Linux's MAX_RW_COUNT
 constexpr std::uint64_t kMaximumVectors = 1024;          // IOV_MAX
-constexpr std::uint64_t kSendfileChunk = 4096;
 
 struct IoVector {
   std::uint64_t address;
   std::uint64_t size;
 };
 
-Reference<File> file_of(Task& task) {
-  return task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0]));
-}
-
 enum class Direction : std::uint8_t { kRead, kWrite };
 
-// Reads or writes at the file's own position, which then moves, or at `offset`.
+// Where a transfer takes place.
+struct Position {
+  bool is_given = false;  // else the file's own, which then moves
+  std::uint64_t offset = 0;
+  bool at_end = false;  // as O_APPEND
+};
+
+bool may_transfer(const File& file, Direction direction) {
+  return direction == Direction::kRead ? file.may_read() : file.may_write();
+}
+
 std::int64_t transfer(Task& task, File& file, const UserBuffer& buffer, Direction direction,
-                      const std::uint64_t* offset) {
+                      const Position& position) {
   const bool reading = direction == Direction::kRead;
-  if (reading ? !file.may_read() : !file.may_write()) {
-    return -EBADF;
+  const bool seekable = file.is_seekable();
+  std::uint64_t at = position.is_given ? position.offset : file.position;
+  if (!reading && seekable && (position.at_end || (file.flags() & O_APPEND) != 0)) {
+    at = file.size();
   }
-  const std::uint64_t at = offset != nullptr ? *offset : file.position;
   const std::int64_t done = reading ? file.read(task, buffer, at) : file.write(task, buffer, at);
-  if (done > 0 && offset == nullptr && file.is_seekable()) {
-    file.position += static_cast<std::uint64_t>(done);
+  if (done > 0) {
+    if (!position.is_given && seekable) {
+      file.position = at + static_cast<std::uint64_t>(done);
+    }
+    notify(file.node(), reading ? NodeEvent::kAccessed : NodeEvent::kModified);
   }
   return done;
 }
 
-std::int64_t transfer_one(Task& task, Direction direction, const std::uint64_t* offset) {
-  const Reference<File> file = file_of(task);
+// The file, if it may be read or written so, or a negative errno.
+std::int64_t check(Task& task, Direction direction, const Position& position,
+                   Reference<File>& file) {
+  file = file_of(task, task.arguments[0]);
   if (!file) {
     return -EBADF;
   }
-  if (offset != nullptr && !file->is_seekable()) {
+  if (position.is_given && static_cast<std::int64_t>(position.offset) < 0) {
+    return -EINVAL;
+  }
+  if (position.is_given && !file->is_seekable()) {
     return -ESPIPE;
   }
-  if (offset != nullptr && static_cast<std::int64_t>(*offset) < 0) {
+  return may_transfer(*file, direction) ? 0 : -EBADF;
+}
+
+std::int64_t transfer_one(Task& task, Direction direction, const Position& position = {}) {
+  Reference<File> file;
+  if (const std::int64_t error = check(task, direction, position, file); error != 0) {
+    return error;
+  }
+  if (static_cast<std::int64_t>(task.arguments[2]) < 0) {
     return -EINVAL;
   }
   const UserBuffer buffer(task.process->space(), task.arguments[1],
                           std::min(task.arguments[2], kMaximumTransfer));
-  return transfer(task, *file, buffer, direction, offset);
+  return transfer(task, *file, buffer, direction, position);
 }
 
-std::int64_t transfer_vectors(Task& task, Direction direction, const std::uint64_t* offset) {
-  const Reference<File> file = file_of(task);
-  if (!file) {
-    return -EBADF;
-  }
-  if (offset != nullptr && !file->is_seekable()) {
-    return -ESPIPE;
-  }
-  const std::uint64_t count = task.arguments[2];
+// One at a time is read from a program: the server has one thread.
+constinit std::array<IoVector, kMaximumVectors> vector_memory;
+
+Result<std::span<const IoVector>> read_vectors(Task& task, std::uint64_t address,
+                                               std::uint64_t count) {
   if (count > kMaximumVectors) {
-    return -EINVAL;
+    return fail(EINVAL);
+  }
+  const auto vectors = std::span(vector_memory).first(count);
+  if (!task.process->space().read(address, std::as_writable_bytes(vectors))) {
+    return fail(EFAULT);
+  }
+  std::uint64_t total = 0;
+  for (IoVector& vector : vectors) {
+    if (static_cast<std::int64_t>(vector.size) < 0) {
+      return fail(EINVAL);
+    }
+    vector.size = std::min(vector.size, kMaximumTransfer - total);
+    total += vector.size;
+  }
+  return vectors;
+}
+
+std::int64_t transfer_vectors(Task& task, Direction direction, Position position = {}) {
+  Reference<File> file;
+  if (const std::int64_t error = check(task, direction, position, file); error != 0) {
+    return error;
+  }
+  const auto vectors = read_vectors(task, task.arguments[1], task.arguments[2]);
+  if (!vectors) {
+    return as_error(vectors);
   }
   std::int64_t total = 0;
-  std::uint64_t at = offset != nullptr ? *offset : 0;
-  for (std::uint64_t index = 0; index < count; ++index) {
-    const auto vector =
-        task.process->space().read_value<IoVector>(task.arguments[1] + index * sizeof(IoVector));
-    if (!vector) {
-      return total != 0 ? total : -EFAULT;
-    }
-    if (static_cast<std::int64_t>(vector->size) < 0) {
-      return total != 0 ? total : -EINVAL;
-    }
-    if (vector->size == 0) {
+  for (const IoVector& vector : *vectors) {
+    if (vector.size == 0) {
       continue;
     }
-    const std::uint64_t size =
-        std::min(vector->size, kMaximumTransfer - static_cast<std::uint64_t>(total));
     const std::int64_t done =
-        transfer(task, *file, UserBuffer(task.process->space(), vector->address, size), direction,
-                 offset != nullptr ? &at : nullptr);
+        transfer(task, *file, UserBuffer(task.process->space(), vector.address, vector.size),
+                 direction, position);
+    if (done == kBlocked && total != 0) {
+      // What there is is enough; the task does not wait after all.
+      static_cast<void>(task.wait_for_deadline());
+      total += task.progress;
+      task.progress = 0;
+      return total;
+    }
     if (done < 0) {
       return total != 0 ? total : done;
     }
     total += done;
-    at += static_cast<std::uint64_t>(done);
-    if (static_cast<std::uint64_t>(done) < vector->size) {
+    position.offset += static_cast<std::uint64_t>(done);
+    if (static_cast<std::uint64_t>(done) < vector.size) {
       break;
     }
   }
   return total;
 }
 
+Position at(std::uint64_t offset) {
+  return {.is_given = true, .offset = offset};
+}
+
 std::int64_t call_read(Task& task) {
-  return transfer_one(task, Direction::kRead, nullptr);
+  return transfer_one(task, Direction::kRead);
 }
 std::int64_t call_write(Task& task) {
-  return transfer_one(task, Direction::kWrite, nullptr);
+  return transfer_one(task, Direction::kWrite);
 }
 std::int64_t call_pread(Task& task) {
-  return transfer_one(task, Direction::kRead, &task.arguments[3]);
+  return transfer_one(task, Direction::kRead, at(task.arguments[3]));
 }
 std::int64_t call_pwrite(Task& task) {
-  return transfer_one(task, Direction::kWrite, &task.arguments[3]);
+  return transfer_one(task, Direction::kWrite, at(task.arguments[3]));
 }
 std::int64_t call_readv(Task& task) {
-  return transfer_vectors(task, Direction::kRead, nullptr);
+  return transfer_vectors(task, Direction::kRead);
 }
 std::int64_t call_writev(Task& task) {
-  return transfer_vectors(task, Direction::kWrite, nullptr);
+  return transfer_vectors(task, Direction::kWrite);
 }
 std::int64_t call_preadv(Task& task) {
-  return transfer_vectors(task, Direction::kRead, &task.arguments[3]);
+  return transfer_vectors(task, Direction::kRead, at(task.arguments[3]));
 }
 std::int64_t call_pwritev(Task& task) {
-  return transfer_vectors(task, Direction::kWrite, &task.arguments[3]);
+  return transfer_vectors(task, Direction::kWrite, at(task.arguments[3]));
+}
+
+// preadv2 and pwritev2: an offset of −1 is the file's own position.
+std::int64_t transfer_with_flags(Task& task, Direction direction) {
+  constexpr std::uint32_t kKnown = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+  const auto flags = static_cast<std::uint32_t>(task.arguments[5]);
+  if ((flags & ~kKnown) != 0) {
+    return -EOPNOTSUPP;
+  }
+  Position position;
+  if (task.arguments[3] != ~std::uint64_t{0}) {
+    position = at(task.arguments[3]);
+  }
+  position.at_end = (flags & RWF_APPEND) != 0;
+  return transfer_vectors(task, direction, position);
+}
+std::int64_t call_preadv2(Task& task) {
+  return transfer_with_flags(task, Direction::kRead);
+}
+std::int64_t call_pwritev2(Task& task) {
+  return transfer_with_flags(task, Direction::kWrite);
+}
+
+std::int64_t seek_extent(File& file, std::int64_t offset, SeekTarget target) {
+  const std::uint64_t size = file.size();
+  if (offset < 0 || static_cast<std::uint64_t>(offset) >= size) {
+    return -ENXIO;
+  }
+  const std::uint64_t found = file.node().seek(target, static_cast<std::uint64_t>(offset));
+  if (target == SeekTarget::kData && found >= size) {
+    return -ENXIO;
+  }
+  file.position = found;
+  return static_cast<std::int64_t>(found);
 }
 
 std::int64_t call_seek(Task& task) {
-  const Reference<File> file = file_of(task);
+  const Reference<File> file = file_of(task, task.arguments[0]);
   if (!file) {
     return -EBADF;
   }
@@ -136,25 +212,20 @@ std::int64_t call_seek(Task& task) {
     return -ESPIPE;
   }
   const auto offset = static_cast<std::int64_t>(task.arguments[1]);
-  const auto size = static_cast<std::int64_t>(file->size());
   std::int64_t base = 0;
   switch (static_cast<std::uint32_t>(task.arguments[2])) {
-    case 0:  // SEEK_SET
+    case SEEK_SET:
       break;
-    case 1:  // SEEK_CUR
+    case SEEK_CUR:
       base = static_cast<std::int64_t>(file->position);
       break;
-    case 2:  // SEEK_END
-      base = size;
+    case SEEK_END:
+      base = static_cast<std::int64_t>(file->size());
       break;
-    case 3:  // SEEK_DATA: there are no holes
-      return offset < 0 || offset >= size
-                 ? -ENXIO
-                 : static_cast<std::int64_t>(file->position = task.arguments[1]);
-    case 4:  // SEEK_HOLE
-      return offset < 0 || offset >= size
-                 ? -ENXIO
-                 : static_cast<std::int64_t>(file->position = static_cast<std::uint64_t>(size));
+    case SEEK_DATA:
+      return seek_extent(*file, offset, SeekTarget::kData);
+    case SEEK_HOLE:
+      return seek_extent(*file, offset, SeekTarget::kHole);
     default:
       return -EINVAL;
   }
@@ -169,212 +240,22 @@ std::int64_t call_seek(Task& task) {
   return result;
 }
 
-std::int64_t call_close(Task& task) {
-  return task.process->descriptors().close(static_cast<std::uint32_t>(task.arguments[0])) ? 0
-                                                                                          : -EBADF;
-}
-
-std::int64_t call_close_range(Task& task) {
-  constexpr std::uint64_t kCloseOnExec = 4;
-  const std::uint64_t first = static_cast<std::uint32_t>(task.arguments[0]);
-  const std::uint64_t last = static_cast<std::uint32_t>(task.arguments[1]);
-  if (first > last || (task.arguments[2] & ~(kCloseOnExec | 2)) != 0) {
-    return -EINVAL;
-  }
-  DescriptorTable& table = task.process->descriptors();
-  for (std::uint64_t number = first; number <= last && number < table.capacity(); ++number) {
-    if ((task.arguments[2] & kCloseOnExec) != 0) {
-      table.set_close_on_exec(number, true);
-    } else {
-      table.close(number);
-    }
-  }
-  return 0;
-}
-
-std::int64_t call_dup(Task& task) {
-  const Reference<File> file = file_of(task);
-  return file ? task.process->descriptors().add(file, false) : -EBADF;
-}
-
-std::int64_t duplicate_to(Task& task, bool same_is_fine, std::uint64_t flags) {
-  const Reference<File> file = file_of(task);
-  const std::uint64_t target = static_cast<std::uint32_t>(task.arguments[1]);
-  if (!file) {
-    return -EBADF;
-  }
-  if (static_cast<std::uint32_t>(task.arguments[0]) == target) {
-    return same_is_fine ? static_cast<std::int64_t>(target) : -EINVAL;
-  }
-  if ((flags & ~std::uint64_t{O_CLOEXEC}) != 0) {
-    return -EINVAL;
-  }
-  return task.process->descriptors().put(target, file, (flags & O_CLOEXEC) != 0);
-}
-std::int64_t call_dup2(Task& task) {
-  return duplicate_to(task, true, 0);
-}
-std::int64_t call_dup3(Task& task) {
-  return duplicate_to(task, false, task.arguments[2]);
-}
-
-std::int64_t call_fcntl(Task& task) {
-  constexpr std::uint32_t kSettable = O_APPEND | O_NONBLOCK;
-  const Reference<File> file = file_of(task);
-  if (!file) {
-    return -EBADF;
-  }
-  DescriptorTable& table = task.process->descriptors();
-  const std::uint64_t number = static_cast<std::uint32_t>(task.arguments[0]);
-  const std::uint64_t argument = task.arguments[2];
-  switch (static_cast<std::uint32_t>(task.arguments[1])) {
-    case F_DUPFD:
-    case 1030:  // F_DUPFD_CLOEXEC
-      return argument >= DescriptorTable::kMaximum
-                 ? -EINVAL
-                 : table.add(file, task.arguments[1] != F_DUPFD, argument);
-    case F_GETFD:
-      return table.close_on_exec(number) ? FD_CLOEXEC : 0;
-    case F_SETFD:
-      table.set_close_on_exec(number, (argument & FD_CLOEXEC) != 0);
-      return 0;
-    case F_GETFL:
-      return static_cast<std::int64_t>(
-          file->flags() & ~std::uint32_t{O_CLOEXEC | O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY});
-    case F_SETFL:
-      file->set_flags((file->flags() & ~kSettable) |
-                      (static_cast<std::uint32_t>(argument) & kSettable));
-      return 0;
-    default:
-      return -EINVAL;
-  }
-}
-
-std::int64_t call_ioctl(Task& task) {
-  const Reference<File> file = file_of(task);
-  if (!file) {
-    return -EBADF;
-  }
-  const std::uint32_t request = static_cast<std::uint32_t>(task.arguments[1]);
-  const std::uint64_t number = static_cast<std::uint32_t>(task.arguments[0]);
-  switch (request) {
-    case FIOCLEX:
-    case FIONCLEX:
-      task.process->descriptors().set_close_on_exec(number, request == FIOCLEX);
-      return 0;
-    case FIONBIO: {
-      const auto value = task.process->space().read_value<std::uint32_t>(task.arguments[2]);
-      if (!value) {
-        return -EFAULT;
-      }
-      file->set_flags((file->flags() & ~std::uint32_t{O_NONBLOCK}) |
-                      (*value != 0 ? std::uint32_t{O_NONBLOCK} : 0));
-      return 0;
-    }
-    default:
-      return file->control(task, request, task.arguments[2]);
-  }
-}
-
 std::int64_t call_getdents64(Task& task) {
-  const Reference<File> file = file_of(task);
-  return file ? file->list(task, UserBuffer(task.process->space(), task.arguments[1],
-                                            std::min<std::uint64_t>(task.arguments[2], 1 << 20)))
+  const Reference<File> file = file_of(task, task.arguments[0]);
+  return file ? file->list(task,
+                           UserBuffer(task.process->space(), task.arguments[1],
+                                      std::min<std::uint64_t>(
+                                          static_cast<std::uint32_t>(task.arguments[2]), 1 << 20)))
               : -EBADF;
 }
 
-// Copies between descriptors in small pieces through a page of the server's.
-std::int64_t call_sendfile(Task& task) {
-  DescriptorTable& table = task.process->descriptors();
-  AddressSpace& space = task.process->space();
-  const Reference<File> out = table.find(static_cast<std::uint32_t>(task.arguments[0]));
-  const Reference<File> in = table.find(static_cast<std::uint32_t>(task.arguments[1]));
-  if (!out || !in || !in->may_read() || !out->may_write()) {
-    return -EBADF;
-  }
-  // Only files whose bytes lie still can be a source, as mmap needs them.
-  const std::span<const std::byte> contents = in->node().contents();
-  if ((in->node().type()) != kRegularFile || (contents.empty() && in->size() != 0)) {
-    return -EINVAL;
-  }
-  std::uint64_t at = in->position;
-  if (task.arguments[2] != 0) {
-    const auto offset = space.read_value<std::uint64_t>(task.arguments[2]);
-    if (!offset) {
-      return -EFAULT;
-    }
-    at = *offset;
-  }
-  if (static_cast<std::int64_t>(at) < 0) {
-    return -EINVAL;
-  }
-  const std::uint64_t available = at < contents.size() ? contents.size() - at : 0;
-  const std::uint64_t size = std::min({task.arguments[3], kMaximumTransfer, available});
-  std::uint64_t done = 0;
-  std::int64_t result = 0;
-  while (done < size) {
-    const auto piece = contents.subspan(at + done, std::min(kSendfileChunk, size - done));
-    result = out->write_bytes(task, piece);
-    if (result <= 0) {
-      break;
-    }
-    done += static_cast<std::uint64_t>(result);
-  }
-  if (done == 0 && result < 0) {
-    return result;
-  }
-  if (task.arguments[2] == 0) {
-    in->position = at + done;
-  } else if (!space.write_value(task.arguments[2], at + done)) {
-    return -EFAULT;
-  }
-  return static_cast<std::int64_t>(done);
-}
-
-// Nothing that is written needs syncing: there is no file on a disk yet.
-std::int64_t call_fsync(Task& task) {
-  return file_of(task) ? 0 : -EBADF;
-}
-std::int64_t call_ftruncate(Task& task) {
-  const Reference<File> file = file_of(task);
-  return !file ? -EBADF : -EINVAL;
-}
-std::int64_t call_fchange(Task& task) {
-  return file_of(task) ? -EROFS : -EBADF;
-}
-std::int64_t call_fadvise(Task& task) {
-  return file_of(task) ? 0 : -EBADF;
-}
-std::int64_t call_flock(Task& task) {
-  return file_of(task) ? 0 : -EBADF;
-}
-
 constexpr CallEntry kCalls[] = {
-    {__NR_read, call_read},
-    {__NR_write, call_write},
-    {__NR_pread64, call_pread},
-    {__NR_pwrite64, call_pwrite},
-    {__NR_readv, call_readv},
-    {__NR_writev, call_writev},
-    {__NR_preadv, call_preadv},
-    {__NR_pwritev, call_pwritev},
-    {__NR_lseek, call_seek},
-    {__NR_close, call_close},
-    {__NR_close_range, call_close_range},
-    {__NR_dup, call_dup},
-    {__NR_dup2, call_dup2},
-    {__NR_dup3, call_dup3},
-    {__NR_fcntl, call_fcntl},
-    {__NR_ioctl, call_ioctl},
-    {__NR_getdents64, call_getdents64},
-    {__NR_sendfile, call_sendfile},
-    {__NR_fsync, call_fsync},
-    {__NR_fdatasync, call_fsync},
-    {__NR_ftruncate, call_ftruncate},
-    {__NR_fchmod, call_fchange},
-    {__NR_fchown, call_fchange},
-    {__NR_fadvise64, call_fadvise},
-    {__NR_flock, call_flock},
+    {__NR_read, call_read},       {__NR_write, call_write},
+    {__NR_pread64, call_pread},   {__NR_pwrite64, call_pwrite},
+    {__NR_readv, call_readv},     {__NR_writev, call_writev},
+    {__NR_preadv, call_preadv},   {__NR_pwritev, call_pwritev},
+    {__NR_preadv2, call_preadv2}, {__NR_pwritev2, call_pwritev2},
+    {__NR_lseek, call_seek},      {__NR_getdents64, call_getdents64},
 };
 
 }  // namespace

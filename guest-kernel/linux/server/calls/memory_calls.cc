@@ -114,7 +114,8 @@ std::int64_t call_mmap(Task& task) {
   std::int64_t error = 0;
   if (!anonymous && !file->maps_zeroes()) {
     segment.use = SegmentUse::kFile;
-    segment.file = &file->node();
+    // Only files of the root archive are sure to outlive their mappings.
+    segment.file = file->node().contents().empty() ? nullptr : &file->node();
     segment.file_offset = offset;
     error = map_contents(space, segment, *file, offset);
   } else {

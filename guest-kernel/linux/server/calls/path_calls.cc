@@ -1,259 +1,201 @@
 #include <asm/fcntl.h>
-#include <asm/stat.h>
-#include <asm/statfs.h>
 #include <asm/unistd.h>
-#include <linux/fcntl.h>
-#include <linux/magic.h>
-#include <linux/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "guest-kernel/linux/server/call_table.h"
-#include "guest-kernel/linux/server/path.h"
-#include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/files/named_pipe.h"
+#include "guest-kernel/linux/server/mounts.h"
+#include "guest-kernel/linux/server/notify.h"
 
-// Calls on names: opening, asking for attributes, changing the directory.
+// Calls on names: opening, reading links, changing the directory.
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kCurrentDirectory = static_cast<std::uint32_t>(AT_FDCWD);
-constexpr std::uint32_t kBlockSize = 4096;
-constexpr std::uint64_t kSector = 512;
+constexpr std::uint32_t kTemporary = O_TMPFILE & ~O_DIRECTORY;
 
-// The directory that a relative path of an ...at call starts in.
-Result<Node*> start_of(Task& task, std::uint64_t directory) {
-  const auto number = static_cast<std::uint32_t>(directory);
-  if (number == kCurrentDirectory) {
-    return task.process->working_directory;
-  }
-  const Reference<File> file = task.process->descriptors().find(number);
-  if (!file) {
-    return fail(EBADF);
-  }
-  return &file->node();
+NewNode new_node(const Process& process, std::uint32_t type, std::uint64_t mode,
+                 const Node& directory) {
+  const StoredAttributes above = directory.attributes(&process);
+  NewNode what;
+  what.mode = type | (static_cast<std::uint32_t>(mode) & kPermissionMask & ~process.file_mode_mask);
+  what.user = process.credentials.user;
+  what.group = (above.mode & kSetGroupId) != 0 ? above.group : process.credentials.group;
+  return what;
 }
 
-struct PathText {
-  std::array<char, kMaximumPath> buffer;
-  std::string_view text;
-};
-
-Result<void> read_path(Task& task, std::uint64_t address, PathText& path) {
-  const auto text = task.process->space().read_string(address, path.buffer);
-  if (!text) {
-    return std::unexpected(text.error());
-  }
-  path.text = *text;
-  return {};
+std::uint32_t wanted_permission(std::uint32_t flags) {
+  constexpr std::array<std::uint32_t, 4> kOfMode = {kMayRead, kMayWrite, kMayRead | kMayWrite,
+                                                    kMayRead | kMayWrite};
+  return kOfMode[flags & O_ACCMODE] | ((flags & O_TRUNC) != 0 ? std::uint32_t{kMayWrite} : 0);
 }
 
-Result<Place> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow) {
-  Node* start = &server().root();
-  if (!path.starts_with('/')) {
-    const auto found = start_of(task, directory);
-    if (!found) {
-      return std::unexpected(found.error());
-    }
-    start = *found;
-    if (!path.empty() && !start->is_directory()) {
-      return fail(ENOTDIR);
-    }
-  }
-  return resolve_place(server().root(), *start, path, follow, task.process);
-}
-
-Result<Node*> find_node(Task& task, std::uint64_t directory, std::uint64_t address, bool follow) {
-  PathText path;
-  if (const auto read = read_path(task, address, path); !read) {
-    return std::unexpected(read.error());
-  }
-  const auto place = find_place(task, directory, path.text, follow);
-  if (!place) {
-    return std::unexpected(place.error());
-  }
-  return place->node != nullptr ? Result<Node*>(place->node) : fail(ENOENT);
-}
-
-std::int64_t open_at(Task& task, std::uint64_t directory, std::uint64_t address,
-                     std::uint64_t open_flags) {
-  const auto flags = static_cast<std::uint32_t>(open_flags);
-  PathText path;
-  if (const auto read = read_path(task, address, path); !read) {
-    return -read.error().number;
-  }
-  const bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
-  const auto place =
-      find_place(task, directory, path.text, (flags & O_NOFOLLOW) == 0 && !exclusive);
-  if (!place) {
-    return -place.error().number;
-  }
-  if (place->node == nullptr) {
-    return (flags & O_CREAT) != 0 ? -EROFS : -ENOENT;
-  }
-  Node& node = *place->node;
-  if (exclusive) {
-    return -EEXIST;
+// What an existing node says to being opened so. Returns a negative errno or 0.
+std::int64_t check_open(Task& task, Node& node, std::uint32_t flags) {
+  const std::uint32_t wanted = wanted_permission(flags);
+  if ((flags & O_DIRECTORY) != 0 && !node.is_directory()) {
+    return -ENOTDIR;
   }
   if (node.is_link()) {
     return -ELOOP;
   }
-  if ((flags & O_DIRECTORY) != 0 && !node.is_directory()) {
-    return -ENOTDIR;
-  }
-  if ((flags & O_ACCMODE) == O_ACCMODE) {
-    return -EINVAL;
-  }
-  if (node.is_directory() && (flags & O_CREAT) != 0) {
+  if (node.is_directory() && (wanted & kMayWrite) != 0) {
     return -EISDIR;
   }
-  const auto file = node.open(flags & ~std::uint32_t{O_CLOEXEC}, *task.process);
-  if (!file) {
-    return -file.error().number;
+  if ((wanted & kMayWrite) != 0 && node.type() == kRegularFile && is_read_only(node)) {
+    return -EROFS;
   }
-  return task.process->descriptors().add(*file, (flags & O_CLOEXEC) != 0);
+  if (!is_allowed(task, node, wanted)) {
+    return -EACCES;
+  }
+  if ((flags & O_NOATIME) != 0 && !task.process->credentials.is_root() &&
+      task.process->credentials.user != node.attributes(task.process).user) {
+    return -EPERM;
+  }
+  return 0;
+}
+
+std::int64_t give_descriptor(Task& task, const Reference<File>& file, std::uint32_t flags) {
+  return task.process->descriptors().add(file, (flags & O_CLOEXEC) != 0);
+}
+
+std::int64_t open_node(Task& task, Node& node, std::uint32_t flags) {
+  constexpr std::uint32_t kDropped = O_CLOEXEC | O_CREAT | O_EXCL | O_NOCTTY;
+  const std::uint32_t kept = (flags & ~kDropped) | O_LARGEFILE;
+  const Reference<Node> share(&node);
+  const auto file = node.type() == kNamedPipe ? open_named_pipe(task, node, kept)
+                                              : node.open(kept, *task.process);
+  if (!file) {
+    return file.error().number == kOpenBlocked ? kBlocked : as_error(file);
+  }
+  const std::int64_t descriptor = give_descriptor(task, *file, flags);
+  if (descriptor >= 0) {
+    notify(node, NodeEvent::kOpened);
+  }
+  return descriptor;
+}
+
+std::int64_t open_place_only(Task& task, const Place& place, std::uint32_t flags) {
+  constexpr std::uint32_t kKept = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  if (!place.node) {
+    return -ENOENT;
+  }
+  if ((flags & O_DIRECTORY) != 0 && !place.node->is_directory()) {
+    return -ENOTDIR;
+  }
+  const Reference<File> file(new File(*place.node, flags & kKept));
+  return file ? give_descriptor(task, file, flags) : -ENOMEM;
+}
+
+std::int64_t open_unnamed(Task& task, const Place& place, std::uint32_t flags, std::uint64_t mode) {
+  if (!place.node) {
+    return -ENOENT;
+  }
+  if (!place.node->is_directory()) {
+    return -ENOTDIR;
+  }
+  if (is_read_only(*place.node)) {
+    return -EROFS;
+  }
+  if (!is_allowed(task, *place.node, kMayWrite | kMayExecute)) {
+    return -EACCES;
+  }
+  const auto made =
+      place.node->create_unnamed(new_node(*task.process, kRegularFile, mode, *place.node));
+  return made ? open_node(task, **made, flags & ~std::uint32_t{O_DIRECTORY | O_TRUNC})
+              : as_error(made);
+}
+
+std::int64_t create(Task& task, const Place& place, std::uint32_t flags, std::uint64_t mode) {
+  Node& directory = *place.directory;
+  if (place.ends_in_slash) {
+    return -EISDIR;
+  }
+  if (is_read_only(directory)) {
+    return -EROFS;
+  }
+  if (!is_allowed(task, directory, kMayWrite | kMayExecute)) {
+    return -EACCES;
+  }
+  const auto made =
+      directory.create(place.name(), new_node(*task.process, kRegularFile, mode, directory));
+  if (!made) {
+    return as_error(made);
+  }
+  notify_entry(directory, NodeEvent::kCreated, place.name());
+  // A file that one makes may be opened whatever its mode.
+  return open_node(task, **made, flags & ~std::uint32_t{O_TRUNC});
+}
+
+std::int64_t open_path(Task& task, std::uint64_t directory, std::uint64_t address,
+                       std::uint32_t flags, std::uint64_t mode) {
+  const bool creates = (flags & O_CREAT) != 0;
+  const bool exclusive = creates && (flags & O_EXCL) != 0;
+  PathText path;
+  if (const auto read = read_path(task, address, path); !read) {
+    return as_error(read);
+  }
+  if (!task.process->descriptors().has_room()) {
+    return -EMFILE;
+  }
+  Place place;
+  const bool follow = (flags & O_NOFOLLOW) == 0 && !exclusive;
+  if (const auto found = find_place(task, directory, path.text, follow, place); !found) {
+    return as_error(found);
+  }
+  if ((flags & O_PATH) != 0) {
+    return open_place_only(task, place, flags);
+  }
+  if ((flags & kTemporary) != 0) {
+    return open_unnamed(task, place, flags, mode);
+  }
+  if (creates && (place.ends_in_slash || place.last != LastComponent::kName) &&
+      !(exclusive && place.node && !place.ends_in_slash)) {
+    return -EISDIR;
+  }
+  if (!place.node) {
+    return creates ? create(task, place, flags, mode) : -ENOENT;
+  }
+  if (exclusive) {
+    return -EEXIST;
+  }
+  Node& node = *place.node;
+  if (creates && node.is_directory()) {
+    return -EISDIR;
+  }
+  const std::int64_t error = check_open(task, node, flags);
+  // Only a regular file can be cut off.
+  const std::uint32_t dropped = node.type() == kRegularFile ? 0 : std::uint32_t{O_TRUNC};
+  return error != 0 ? error : open_node(task, node, flags & ~dropped);
+}
+
+std::int64_t open_at(Task& task, std::uint64_t directory, std::uint64_t address,
+                     std::uint64_t open_flags, std::uint64_t mode) {
+  auto flags = static_cast<std::uint32_t>(open_flags);
+  if ((flags & O_PATH) != 0) {
+    flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  }
+  if ((flags & kTemporary) != 0 &&
+      ((flags & O_DIRECTORY) == 0 || (flags & O_CREAT) != 0 || (flags & O_ACCMODE) == O_RDONLY)) {
+    return -EINVAL;
+  }
+  if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) {
+    return -EINVAL;
+  }
+  return open_path(task, directory, address, flags, mode);
 }
 
 std::int64_t call_open(Task& task) {
-  return open_at(task, kCurrentDirectory, task.arguments[0], task.arguments[1]);
+  return open_at(task, kCurrentDirectory, task.arguments[0], task.arguments[1], task.arguments[2]);
 }
 std::int64_t call_openat(Task& task) {
-  return open_at(task, task.arguments[0], task.arguments[1], task.arguments[2]);
+  return open_at(task, task.arguments[0], task.arguments[1], task.arguments[2], task.arguments[3]);
 }
 std::int64_t call_creat(Task& task) {
-  return open_at(task, kCurrentDirectory, task.arguments[0], O_CREAT | O_WRONLY | O_TRUNC);
-}
-
-std::uint64_t device_id(std::uint32_t number) {
-  // major << 8 | minor is also how Linux encodes small numbers for user space.
-  return number;
-}
-
-std::int64_t give_stat(Task& task, const Node& node, std::uint64_t address) {
-  const Attributes attributes = node.attributes(task.process);
-  struct stat result = {};
-  result.st_dev = attributes.device;
-  result.st_ino = attributes.inode;
-  result.st_nlink = attributes.links;
-  result.st_mode = attributes.mode;
-  result.st_uid = attributes.user;
-  result.st_gid = attributes.group;
-  result.st_rdev = device_id(attributes.device_number);
-  result.st_size = static_cast<std::int64_t>(attributes.size);
-  result.st_blksize = kBlockSize;
-  result.st_blocks = static_cast<std::int64_t>((attributes.size + kSector - 1) / kSector);
-  result.st_atime = result.st_mtime = result.st_ctime =
-      static_cast<std::uint64_t>(attributes.modified);
-  return task.process->space().write_value(address, result) ? 0 : -EFAULT;
-}
-
-std::int64_t give_statx(Task& task, const Node& node, std::uint64_t address) {
-  const Attributes attributes = node.attributes(task.process);
-  struct statx result = {};
-  result.stx_mask = STATX_BASIC_STATS;
-  result.stx_blksize = kBlockSize;
-  result.stx_nlink = attributes.links;
-  result.stx_uid = attributes.user;
-  result.stx_gid = attributes.group;
-  result.stx_mode = static_cast<std::uint16_t>(attributes.mode);
-  result.stx_ino = attributes.inode;
-  result.stx_size = attributes.size;
-  result.stx_blocks = (attributes.size + kSector - 1) / kSector;
-  result.stx_atime.tv_sec = result.stx_mtime.tv_sec = result.stx_ctime.tv_sec = attributes.modified;
-  result.stx_rdev_major = attributes.device_number >> 8;
-  result.stx_rdev_minor = attributes.device_number & 0xff;
-  result.stx_dev_minor = static_cast<std::uint32_t>(attributes.device);
-  return task.process->space().write_value(address, result) ? 0 : -EFAULT;
-}
-
-// The node of a path, or of a descriptor where the path is empty and `flags` allow that.
-Result<Node*> find_with_flags(Task& task, std::uint64_t directory, std::uint64_t address,
-                              std::uint64_t flags) {
-  PathText path;
-  if (address == 0 && (flags & AT_EMPTY_PATH) != 0) {
-    path.text = {};
-  } else if (const auto read = read_path(task, address, path); !read) {
-    return std::unexpected(read.error());
-  }
-  if (path.text.empty() && (flags & AT_EMPTY_PATH) != 0) {
-    return start_of(task, directory);
-  }
-  const auto place = find_place(task, directory, path.text, (flags & AT_SYMLINK_NOFOLLOW) == 0);
-  if (!place) {
-    return std::unexpected(place.error());
-  }
-  return place->node != nullptr ? Result<Node*>(place->node) : fail(ENOENT);
-}
-
-std::int64_t call_stat(Task& task) {
-  const auto node = find_node(task, kCurrentDirectory, task.arguments[0], true);
-  return node ? give_stat(task, **node, task.arguments[1]) : -node.error().number;
-}
-std::int64_t call_lstat(Task& task) {
-  const auto node = find_node(task, kCurrentDirectory, task.arguments[0], false);
-  return node ? give_stat(task, **node, task.arguments[1]) : -node.error().number;
-}
-std::int64_t call_fstat(Task& task) {
-  const Reference<File> file =
-      task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0]));
-  return file ? give_stat(task, file->node(), task.arguments[1]) : -EBADF;
-}
-std::int64_t call_newfstatat(Task& task) {
-  constexpr std::uint64_t kKnown = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT;
-  const std::uint64_t flags = static_cast<std::uint32_t>(task.arguments[3]);
-  if ((flags & ~kKnown) != 0) {
-    return -EINVAL;
-  }
-  const auto node = find_with_flags(task, task.arguments[0], task.arguments[1], flags);
-  return node ? give_stat(task, **node, task.arguments[2]) : -node.error().number;
-}
-std::int64_t call_statx(Task& task) {
-  constexpr std::uint64_t kKnown =
-      AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
-  const std::uint64_t flags = static_cast<std::uint32_t>(task.arguments[2]);
-  if ((flags & ~kKnown) != 0 || (task.arguments[3] & STATX__RESERVED) != 0) {
-    return -EINVAL;
-  }
-  const auto node = find_with_flags(task, task.arguments[0], task.arguments[1], flags);
-  return node ? give_statx(task, **node, task.arguments[4]) : -node.error().number;
-}
-
-std::int64_t check_access(Task& task, const Result<Node*>& node, std::uint64_t mode) {
-  constexpr std::uint64_t kExecute = 1;
-  constexpr std::uint64_t kWrite = 2;
-  if ((mode & ~std::uint64_t{7}) != 0) {
-    return -EINVAL;
-  }
-  if (!node) {
-    return -node.error().number;
-  }
-  // Everyone is root: only a file that nobody may execute, and the read-only root, say no.
-  const Node& found = **node;
-  if ((mode & kExecute) != 0 && !found.is_directory() && !found.is_executable()) {
-    return -EACCES;
-  }
-  const std::uint32_t type = found.type();
-  const bool on_root = found.attributes(task.process).device == kRootDevice;
-  return (mode & kWrite) != 0 && on_root && (type == kRegularFile || type == kDirectory) ? -EROFS
-                                                                                         : 0;
-}
-
-std::int64_t call_access(Task& task) {
-  return check_access(task, find_node(task, kCurrentDirectory, task.arguments[0], true),
-                      static_cast<std::uint32_t>(task.arguments[1]));
-}
-std::int64_t call_faccessat(Task& task) {
-  return check_access(task, find_node(task, task.arguments[0], task.arguments[1], true),
-                      static_cast<std::uint32_t>(task.arguments[2]));
-}
-std::int64_t call_faccessat2(Task& task) {
-  const std::uint64_t flags = static_cast<std::uint32_t>(task.arguments[3]);
-  if ((flags & ~std::uint64_t{AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS}) != 0) {
-    return -EINVAL;
-  }
-  return check_access(task, find_with_flags(task, task.arguments[0], task.arguments[1], flags),
-                      static_cast<std::uint32_t>(task.arguments[2]));
+  return open_at(task, kCurrentDirectory, task.arguments[0], O_CREAT | O_WRONLY | O_TRUNC,
+                 task.arguments[1]);
 }
 
 std::int64_t read_link_at(Task& task, std::uint64_t directory, std::uint64_t path,
@@ -261,14 +203,17 @@ std::int64_t read_link_at(Task& task, std::uint64_t directory, std::uint64_t pat
   if (static_cast<std::int32_t>(size) <= 0) {
     return -EINVAL;
   }
-  const auto node = find_with_flags(task, directory, path, AT_SYMLINK_NOFOLLOW);
+  // An empty path means the descriptor itself, which O_PATH | O_NOFOLLOW can open of a link.
+  const bool of_descriptor = static_cast<std::uint32_t>(directory) != kCurrentDirectory;
+  const auto node = find_with_flags(task, directory, path,
+                                    AT_SYMLINK_NOFOLLOW | (of_descriptor ? AT_EMPTY_PATH : 0));
   if (!node) {
-    return -node.error().number;
+    return as_error(node);
   }
   std::array<char, kMaximumPath> buffer;
   const auto target = (*node)->read_link(buffer, task.process);
   if (!target) {
-    return -target.error().number;
+    return as_error(target);
   }
   return UserBuffer(task.process->space(), address, static_cast<std::uint32_t>(size))
       .fill(std::as_bytes(std::span(*target)));
@@ -285,8 +230,12 @@ std::int64_t call_readlinkat(Task& task) {
 std::int64_t call_getcwd(Task& task) {
   std::array<char, kMaximumPath> buffer;
   buffer.back() = '\0';
+  const Node& directory = *task.process->working_directory;
+  if (directory.is_removed()) {
+    return -ENOENT;
+  }
   const std::string_view path =
-      task.process->working_directory->path(std::span(buffer).first(buffer.size() - 1));
+      directory.path(std::span(buffer).first(buffer.size() - 1), &root_of(*task.process));
   if (path.empty()) {
     return -ENAMETOOLONG;
   }
@@ -299,72 +248,35 @@ std::int64_t call_getcwd(Task& task) {
                                                                : -EFAULT;
 }
 
-std::int64_t enter(Task& task, const Result<Node*>& node) {
+// Makes a directory the process's own in some way.
+std::int64_t enter(Task& task, const Result<Reference<Node>>& node, Reference<Node>& place) {
   if (!node) {
-    return -node.error().number;
+    return as_error(node);
   }
   if (!(*node)->is_directory()) {
     return -ENOTDIR;
   }
-  task.process->working_directory = *node;
+  if (!is_allowed(task, **node, kMayExecute)) {
+    return -EACCES;
+  }
+  place = *node;
   return 0;
 }
 std::int64_t call_chdir(Task& task) {
-  return enter(task, find_node(task, kCurrentDirectory, task.arguments[0], true));
+  return enter(task, find_node(task, kCurrentDirectory, task.arguments[0], true),
+               task.process->working_directory);
 }
 std::int64_t call_fchdir(Task& task) {
-  const Reference<File> file =
-      task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0]));
-  return file ? enter(task, &file->node()) : -EBADF;
+  const Reference<File> file = any_file_of(task, task.arguments[0]);
+  return file ? enter(task, Reference<Node>(&file->node()), task.process->working_directory)
+              : -EBADF;
 }
-
-std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
-  struct statfs result = {};
-  result.f_type =
-      node.attributes(task.process).device == kRootDevice ? TMPFS_MAGIC : PROC_SUPER_MAGIC;
-  result.f_bsize = kBlockSize;
-  result.f_frsize = kBlockSize;
-  result.f_blocks = static_cast<std::int64_t>(server().archive().size() / kBlockSize);
-  result.f_namelen = kMaximumName;
-  result.f_flags = 1;  // ST_RDONLY
-  return task.process->space().write_value(address, result) ? 0 : -EFAULT;
-}
-std::int64_t call_statfs(Task& task) {
+std::int64_t call_chroot(Task& task) {
   const auto node = find_node(task, kCurrentDirectory, task.arguments[0], true);
-  return node ? give_statfs(task, **node, task.arguments[1]) : -node.error().number;
-}
-std::int64_t call_fstatfs(Task& task) {
-  const Reference<File> file =
-      task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0]));
-  return file ? give_statfs(task, file->node(), task.arguments[1]) : -EBADF;
-}
-
-// All file systems are read-only: a change of what exists is EROFS, what does not exist ENOENT.
-std::int64_t refuse_change(Task& task, std::uint64_t directory, std::uint64_t path) {
-  const auto node = find_node(task, directory, path, false);
-  return node ? -EROFS : -node.error().number;
-}
-std::int64_t refuse_creation(Task& task, std::uint64_t directory, std::uint64_t path) {
-  const auto node = find_node(task, directory, path, false);
-  if (node) {
-    return -EEXIST;
+  if (node && (*node)->is_directory() && !task.process->credentials.is_root()) {
+    return -EPERM;
   }
-  return node.error().number == ENOENT ? -EROFS : -node.error().number;
-}
-std::int64_t change_first(Task& task) {
-  return refuse_change(task, kCurrentDirectory, task.arguments[0]);
-}
-std::int64_t change_at(Task& task) {
-  return refuse_change(task, task.arguments[0], task.arguments[1]);
-}
-std::int64_t create_first(Task& task) {
-  return refuse_creation(task, kCurrentDirectory, task.arguments[0]);
-}
-std::int64_t create_second(Task& task) {
-  return refuse_creation(task, kCurrentDirectory, task.arguments[1]);
-}
-std::int64_t create_at(Task& task) {
-  return refuse_creation(task, task.arguments[0], task.arguments[1]);
+  return enter(task, node, task.process->root_directory);
 }
 
 std::int64_t call_umask(Task& task) {
@@ -374,46 +286,10 @@ std::int64_t call_umask(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_open, call_open},
-    {__NR_openat, call_openat},
-    {__NR_creat, call_creat},
-    {__NR_stat, call_stat},
-    {__NR_lstat, call_lstat},
-    {__NR_fstat, call_fstat},
-    {__NR_newfstatat, call_newfstatat},
-    {__NR_statx, call_statx},
-    {__NR_access, call_access},
-    {__NR_faccessat, call_faccessat},
-    {__NR_faccessat2, call_faccessat2},
-    {__NR_readlink, call_readlink},
-    {__NR_readlinkat, call_readlinkat},
-    {__NR_getcwd, call_getcwd},
-    {__NR_chdir, call_chdir},
-    {__NR_fchdir, call_fchdir},
-    {__NR_statfs, call_statfs},
-    {__NR_fstatfs, call_fstatfs},
+    {__NR_open, call_open},         {__NR_openat, call_openat},         {__NR_creat, call_creat},
+    {__NR_readlink, call_readlink}, {__NR_readlinkat, call_readlinkat}, {__NR_getcwd, call_getcwd},
+    {__NR_chdir, call_chdir},       {__NR_fchdir, call_fchdir},         {__NR_chroot, call_chroot},
     {__NR_umask, call_umask},
-    {__NR_unlink, change_first},
-    {__NR_rmdir, change_first},
-    {__NR_rename, change_first},
-    {__NR_chmod, change_first},
-    {__NR_chown, change_first},
-    {__NR_lchown, change_first},
-    {__NR_truncate, change_first},
-    {__NR_utime, change_first},
-    {__NR_utimes, change_first},
-    {__NR_unlinkat, change_at},
-    {__NR_renameat, change_at},
-    {__NR_renameat2, change_at},
-    {__NR_fchmodat, change_at},
-    {__NR_fchownat, change_at},
-    {__NR_utimensat, change_at},
-    {__NR_mkdir, create_first},
-    {__NR_mknod, create_first},
-    {__NR_symlink, create_second},
-    {__NR_link, create_second},
-    {__NR_mkdirat, create_at},
-    {__NR_mknodat, create_at},
 };
 
 }  // namespace

@@ -2,11 +2,13 @@
 
 #include <asm/fcntl.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include "guest-kernel/linux/server/files/console_file.h"
-#include "guest-kernel/linux/server/files/link_node.h"
+#include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -62,56 +64,47 @@ class RandomFile : public File {
   }
 };
 
-enum class DeviceKind : std::uint8_t { kNull, kZero, kFull, kRandom, kConsole };
-
-class DeviceNode : public Node {
- public:
-  DeviceNode(std::string_view name, DeviceKind kind, std::uint32_t number)
-      : Node(name, kCharacterDevice | 0666), kind_(kind) {
-    attributes_.device = kVirtualDevice;
-    attributes_.device_number = number;
-  }
-
-  Result<Reference<File>> open(std::uint32_t flags, Process& /*opener*/) override {
-    File* file = make(flags);
-    return file == nullptr ? Result<Reference<File>>(fail(ENOMEM)) : Reference<File>(file);
-  }
-
- private:
-  File* make(std::uint32_t flags) {
-    switch (kind_) {
-      case DeviceKind::kNull:
-        return new ZeroFile(*this, flags, ZeroFile::Kind::kNull);
-      case DeviceKind::kZero:
-        return new ZeroFile(*this, flags, ZeroFile::Kind::kZero);
-      case DeviceKind::kFull:
-        return new ZeroFile(*this, flags, ZeroFile::Kind::kFull);
-      case DeviceKind::kRandom:
-        return new RandomFile(*this, flags);
-      case DeviceKind::kConsole:
-        return new ConsoleFile(*this, flags);
-    }
-    return nullptr;
-  }
-
-  DeviceKind kind_;
-};
-
 struct Description {
   std::string_view name;
-  DeviceKind kind;
   std::uint32_t number;
 };
 
+constexpr std::uint32_t kNull = device_number(1, 3);
+constexpr std::uint32_t kZero = device_number(1, 5);
+constexpr std::uint32_t kFull = device_number(1, 7);
+constexpr std::uint32_t kRandom = device_number(1, 8);
+constexpr std::uint32_t kUrandom = device_number(1, 9);
+constexpr std::uint32_t kTerminal = device_number(5, 0);
+constexpr std::uint32_t kConsole = device_number(5, 1);
+
 constexpr Description kDevices[] = {
-    {"null", DeviceKind::kNull, device_number(1, 3)},
-    {"zero", DeviceKind::kZero, device_number(1, 5)},
-    {"full", DeviceKind::kFull, device_number(1, 7)},
-    {"random", DeviceKind::kRandom, device_number(1, 8)},
-    {"urandom", DeviceKind::kRandom, device_number(1, 9)},
-    {"tty", DeviceKind::kConsole, device_number(5, 0)},
-    {"console", DeviceKind::kConsole, device_number(5, 1)},
+    {"null", kNull},       {"zero", kZero},    {"full", kFull},       {"random", kRandom},
+    {"urandom", kUrandom}, {"tty", kTerminal}, {"console", kConsole},
 };
+
+File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
+  switch (number) {
+    case kNull:
+      return new ZeroFile(node, flags, ZeroFile::Kind::kNull);
+    case kZero:
+      return new ZeroFile(node, flags, ZeroFile::Kind::kZero);
+    case kFull:
+      return new ZeroFile(node, flags, ZeroFile::Kind::kFull);
+    case kRandom:
+    case kUrandom:
+      return new RandomFile(node, flags);
+    case kTerminal:
+    case kConsole:
+      return new ConsoleFile(node, flags);
+    default:
+      return nullptr;
+  }
+}
+
+bool is_known(std::uint32_t number) {
+  return std::any_of(std::begin(kDevices), std::end(kDevices),
+                     [&](const Description& each) { return each.number == number; });
+}
 
 struct Link {
   std::string_view name;
@@ -127,25 +120,35 @@ constexpr Link kLinks[] = {
 
 }  // namespace
 
-bool add_device_files(Node& root) {
-  auto* directory = new Directory("dev");
+Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& /*opener*/) {
+  const std::uint32_t number = node.attributes(nullptr).device_number;
+  if (node.type() != kCharacterDevice || !is_known(number)) {
+    return fail(ENXIO);
+  }
+  File* file = make_file(node, flags, number);
+  return file == nullptr ? Result<Reference<File>>(fail(ENOMEM)) : Reference<File>(file);
+}
+
+bool add_device_files(Directory& root) {
+  TmpfsDirectory* directory = mount_tmpfs(root, "/dev", "devtmpfs", 0755);
   if (directory == nullptr) {
     return false;
   }
-  root.add_child(*directory);
   for (const Description& device : kDevices) {
-    auto* node = new DeviceNode(device.name, device.kind, device.number);
-    if (node == nullptr) {
+    NewNode what;
+    what.mode = kCharacterDevice | 0666;
+    what.device_number = device.number;
+    if (!directory->create(device.name, what)) {
       return false;
     }
-    directory->add_child(*node);
   }
   for (const Link& link : kLinks) {
-    auto* node = new LinkNode(link.name, link.target);
-    if (node == nullptr) {
+    NewNode what;
+    what.mode = kSymbolicLink | 0777;
+    what.target = link.target;
+    if (!directory->create(link.name, what)) {
       return false;
     }
-    directory->add_child(*node);
   }
   return true;
 }

@@ -1,6 +1,6 @@
 #include "guest-kernel/linux/server/files/proc_files.h"
 
-#include <asm/fcntl.h>
+#include <linux/magic.h>
 
 #include <array>
 #include <new>
@@ -12,6 +12,8 @@
 #include "guest-kernel/linux/server/files/processor_text.h"
 #include "guest-kernel/linux/server/files/text_file.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/mounts.h"
+#include "guest-kernel/linux/server/page_tree.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/system_name.h"
 
@@ -48,9 +50,9 @@ void write_memory(guest::TextWriter& text, const Process* /*subject*/) {
       {"MemFree:        ", free},
       {"MemAvailable:   ", free},
       {"Buffers:        ", 0},
-      {"Cached:         ", 0},
+      {"Cached:         ", file_memory_used() * PageTree::kPage},
       {"SwapCached:     ", 0},
-      {"Shmem:          ", 0},
+      {"Shmem:          ", file_memory_used() * PageTree::kPage},
       {"SReclaimable:   ", 0},
       {"SwapTotal:      ", 0},
       {"SwapFree:       ", 0},
@@ -86,12 +88,12 @@ void write_load(guest::TextWriter& text, const Process* /*subject*/) {
   text.text("0.00 0.00 0.00 1/").decimal(server().process_count()).text(" 1\n");
 }
 
-void write_mounts(guest::TextWriter& text, const Process* /*subject*/) {
-  text.text("rootfs / rootfs ro 0 0\nproc /proc proc ro 0 0\ndevtmpfs /dev devtmpfs ro 0 0\n");
+void write_file_systems(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\trootfs\n");
 }
 
-void write_file_systems(guest::TextWriter& text, const Process* /*subject*/) {
-  text.text("nodev\trootfs\nnodev\tproc\nnodev\tdevtmpfs\n");
+void write_kernel_command_line(guest::TextWriter& text, const Process* /*subject*/) {
+  text.put('\n');
 }
 
 void write_os_type(guest::TextWriter& text, const Process* /*subject*/) {
@@ -102,6 +104,48 @@ void write_os_release(guest::TextWriter& text, const Process* /*subject*/) {
 }
 void write_host_name(guest::TextWriter& text, const Process* /*subject*/) {
   text.text(guest::text_of(system_name().fields[1])).put('\n');
+}
+
+void write_largest_process(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("32768\n");
+}
+void write_zero(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("0\n");
+}
+void write_largest_pipe(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("1048576\n");
+}
+void write_largest_file_count(guest::TextWriter& text, const Process* /*subject*/) {
+  text.decimal(std::uint64_t{DescriptorTable::kMaximum} * shim::kMaximumProcesses).put('\n');
+}
+
+// A random identifier as RFC 9562's version 4.
+void write_identifier(guest::TextWriter& text, std::span<const std::byte, 16> bytes) {
+  for (std::size_t index = 0; index < bytes.size(); ++index) {
+    if (index == 4 || index == 6 || index == 8 || index == 10) {
+      text.put('-');
+    }
+    auto byte = static_cast<std::uint8_t>(bytes[index]);
+    byte = index == 6   ? static_cast<std::uint8_t>((byte & 0x0f) | 0x40)
+           : index == 8 ? static_cast<std::uint8_t>((byte & 0x3f) | 0x80)
+                        : byte;
+    text.hexadecimal(byte, 2);
+  }
+  text.put('\n');
+}
+void write_new_identifier(guest::TextWriter& text, const Process* /*subject*/) {
+  std::array<std::byte, 16> bytes;
+  server().random().fill(bytes);
+  write_identifier(text, bytes);
+}
+void write_boot_identifier(guest::TextWriter& text, const Process* /*subject*/) {
+  static constinit bool is_made = false;
+  static constinit std::array<std::byte, 16> bytes = {};
+  if (!is_made) {
+    server().random().fill(bytes);
+    is_made = true;
+  }
+  write_identifier(text, bytes);
 }
 
 // One line per call that was made: its name, how often, and whether it is missing.
@@ -122,56 +166,70 @@ void write_calls(guest::TextWriter& text, const Process* /*subject*/) {
 }
 
 // /proc itself: its own files, and a directory for each process.
-class ProcDirectory : public Directory {
+class ProcDirectory : public VirtualDirectory {
  public:
-  ProcDirectory() : Directory("proc", 0555) { attributes_.device = kVirtualDevice; }
+  ProcDirectory() : VirtualDirectory("proc") {}
 
-  Node* look_up(std::string_view name, Process* viewer) override {
-    if (Node* node = Directory::look_up(name, viewer); node != nullptr) {
+  Reference<Node> look_up(std::string_view name, Process* viewer) override {
+    if (Reference<Node> node = Directory::look_up(name, viewer)) {
       return node;
     }
     std::uint64_t id = 0;
     for (const char digit : name) {
-      if (digit < '0' || digit > '9' || id > 1'000'000) {
-        return nullptr;
+      if (digit < '0' || digit > '9' || id > kLargestId || name.front() == '0') {
+        return {};
       }
       id = id * 10 + static_cast<std::uint64_t>(digit - '0');
     }
-    return id == 0 || server().find_process(id) == nullptr ? nullptr : directory_of(id);
+    return id == 0 || server().find_process(id) == nullptr
+               ? Reference<Node>()
+               : make_process_directory(static_cast<std::uint32_t>(id), *this);
   }
 
-  Node* entry(std::uint64_t index, Process* viewer) override {
-    // A process that looks sees at least its own directory.
-    if (viewer != nullptr) {
-      static_cast<void>(directory_of(viewer->id()));
+  bool next_entry(std::uint64_t position, Process* viewer, DirectoryItem& item) override {
+    if (position < kProcesses && Directory::next_entry(position, viewer, item)) {
+      return true;
     }
-    return Directory::entry(index, viewer);
+    const Process* process =
+        server().process_after(position < kProcesses ? 0 : position - kProcesses);
+    if (process == nullptr) {
+      return false;
+    }
+    guest::TextWriter text(item.storage);
+    text.decimal(process->id());
+    item.name = text.view();
+    item.inode = process_directory_inode(process->id());
+    item.type = kDirectory;
+    item.position = kProcesses + process->id();
+    return true;
   }
 
  private:
-  Node* directory_of(std::uint64_t id) {
-    std::array<char, 24> digits;
-    guest::TextWriter number(digits);
-    number.decimal(id);
-    if (Node* existing = Directory::look_up(number.view(), nullptr); existing != nullptr) {
-      return existing;
-    }
-    Node* directory = make_process_directory(static_cast<std::uint32_t>(id));
-    if (directory != nullptr) {
-      add_child(*directory);
-    }
-    return directory;
-  }
+  static constexpr std::uint64_t kLargestId = 100'000'000;
+  // Positions in a listing from which on they are processes.
+  static constexpr std::uint64_t kProcesses = std::uint64_t{1} << 32;
 };
 
 class SelfLink : public Node {
  public:
-  SelfLink() : Node("self", kSymbolicLink | 0777) { attributes_.device = kVirtualDevice; }
+  explicit SelfLink(std::string_view name, std::string_view before_task = {})
+      : Node(name, kSymbolicLink | 0777), before_task_(before_task) {
+    attributes_.device = kProcDevice;
+  }
   Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override {
+    if (viewer == nullptr) {
+      return fail(ENOENT);
+    }
     guest::TextWriter text(buffer);
-    text.decimal(viewer == nullptr ? 0 : viewer->id());
+    text.decimal(viewer->id());
+    if (!before_task_.empty()) {
+      text.text(before_task_).decimal(viewer->task().id);
+    }
     return text.view();
   }
+
+ private:
+  std::string_view before_task_;
 };
 
 struct Description {
@@ -180,48 +238,68 @@ struct Description {
 };
 
 constexpr Description kFiles[] = {
-    {"cpuinfo", write_processors}, {"meminfo", write_memory},           {"uptime", write_uptime},
-    {"version", write_version},    {"stat", write_statistics},          {"loadavg", write_load},
-    {"mounts", write_mounts},      {"filesystems", write_file_systems},
+    {"cpuinfo", write_processors},
+    {"meminfo", write_memory},
+    {"uptime", write_uptime},
+    {"version", write_version},
+    {"stat", write_statistics},
+    {"loadavg", write_load},
+    {"filesystems", write_file_systems},
+    {"cmdline", write_kernel_command_line},
 };
 constexpr Description kKernelFiles[] = {
-    {"ostype", write_os_type}, {"osrelease", write_os_release}, {"hostname", write_host_name}};
+    {"ostype", write_os_type},
+    {"osrelease", write_os_release},
+    {"hostname", write_host_name},
+    {"pid_max", write_largest_process},
+};
+constexpr Description kRandomFiles[] = {
+    {"boot_id", write_boot_identifier},
+    {"uuid", write_new_identifier},
+};
+constexpr Description kMemoryFiles[] = {{"overcommit_memory", write_zero}};
+constexpr Description kFileSystemFiles[] = {
+    {"pipe-max-size", write_largest_pipe},
+    {"file-max", write_largest_file_count},
+};
 constexpr Description kEnsembleFiles[] = {{"calls", write_calls}};
 
-bool add_files(Node& directory, std::span<const Description> files) {
+bool add_files(Directory& directory, std::span<const Description> files) {
   for (const Description& file : files) {
-    auto* node = new TextNode(file.name, file.generator);
-    if (node == nullptr) {
+    if (!directory.add_child(new (std::nothrow) TextNode(file.name, file.generator))) {
       return false;
     }
-    directory.add_child(*node);
   }
   return true;
 }
 
-Node* add_directory(Node& parent, std::string_view name) {
-  auto* directory = new VirtualDirectory(name);
-  if (directory != nullptr) {
-    parent.add_child(*directory);
+// A directory with files. Null: no memory.
+Directory* add_directory(Directory* parent, std::string_view name,
+                         std::span<const Description> files = {}) {
+  if (parent == nullptr) {
+    return nullptr;
   }
-  return directory;
+  auto* directory = new (std::nothrow) VirtualDirectory(name);
+  return parent->add_child(directory) && add_files(*directory, files) ? directory : nullptr;
 }
 
 }  // namespace
 
-bool add_proc_files(Node& root) {
-  auto* directory = new ProcDirectory();
-  auto* self = new SelfLink();
-  if (directory == nullptr || self == nullptr) {
+bool add_proc_files(Directory& root) {
+  auto* directory = new (std::nothrow) ProcDirectory();
+  if (!root.add_child(directory) || !directory->add_child(new (std::nothrow) SelfLink("self")) ||
+      !directory->add_child(new (std::nothrow) SelfLink("thread-self", "/task/")) ||
+      !directory->add_child(new (std::nothrow) LinkNode("mounts", "self/mounts")) ||
+      !add_mount(*directory, "proc", "proc", PROC_SUPER_MAGIC, false)) {
     return false;
   }
-  root.add_child(*directory);
-  directory->add_child(*self);
-  Node* system = add_directory(*directory, "sys");
-  Node* kernel = system == nullptr ? nullptr : add_directory(*system, "kernel");
-  Node* ensemble = add_directory(*directory, "ensemble");
-  return kernel != nullptr && ensemble != nullptr && add_files(*directory, kFiles) &&
-         add_files(*kernel, kKernelFiles) && add_files(*ensemble, kEnsembleFiles);
+  Directory* system = add_directory(directory, "sys");
+  Directory* kernel = add_directory(system, "kernel", kKernelFiles);
+  return add_directory(kernel, "random", kRandomFiles) != nullptr &&
+         add_directory(system, "vm", kMemoryFiles) != nullptr &&
+         add_directory(system, "fs", kFileSystemFiles) != nullptr &&
+         add_directory(directory, "ensemble", kEnsembleFiles) != nullptr &&
+         add_files(*directory, kFiles);
 }
 
 }  // namespace linux_server

@@ -1,10 +1,10 @@
 #pragma once
 
-#include "guest-kernel/linux/server/node.h"
+#include "guest-kernel/linux/server/directory.h"
 
 namespace linux_server {
 
 // Adds /proc to `root`. False: no memory.
-bool add_proc_files(Node& root);
+bool add_proc_files(Directory& root);
 
 }  // namespace linux_server

@@ -1,122 +1,70 @@
 #include "guest-kernel/linux/server/files/process_directory.h"
 
+#include <asm/fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <new>
 
+#include "guest-kernel/linux/server/files/process_text.h"
 #include "guest-kernel/linux/server/files/text_file.h"
+#include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
+// Positions of entries in a listing: after "." and "..".
+constexpr std::uint64_t kFirstPosition = 3;
+// Numbers of nodes: each process has a range of its own, far from the other nodes'.
+constexpr std::uint64_t kInodeBase = std::uint64_t{1} << 32;
+constexpr std::uint64_t kInodesPerProcess = 8192;
+constexpr std::uint64_t kDescriptorInodes = 1024;
+constexpr std::uint64_t kInformationInodes = kDescriptorInodes + DescriptorTable::kMaximum;
+constexpr std::uint64_t kTaskInodes = kInformationInodes + DescriptorTable::kMaximum;
 
-// Copies [start, end) of the process's memory; stops at what is not there.
-void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t start,
-                  std::uint64_t end) {
-  auto& space = const_cast<Process&>(process).space();
-  while (start < end) {
-    const auto piece = space.window(start, end - start, Access::kRead);
-    if (!piece) {
-      return;
+std::uint64_t inode_of(std::uint32_t id, std::uint64_t index) {
+  return kInodeBase + id * kInodesPerProcess + index;
+}
+
+Name name_of(std::uint64_t number) {
+  std::array<char, 24> digits;
+  guest::TextWriter text(digits);
+  text.decimal(number);
+  return Name::copy(text.view());
+}
+
+// What `name` says in decimal, without leading zeroes; `limit`: it does not.
+std::uint64_t number_of(std::string_view name, std::uint64_t limit) {
+  std::uint64_t number = 0;
+  for (const char digit : name) {
+    if (digit < '0' || digit > '9' || (number == 0 && name.size() > 1 && name.front() == '0')) {
+      return limit;
     }
-    text.text({reinterpret_cast<const char*>(piece->data()), piece->size()});
-    start += piece->size();
-  }
-}
-
-void write_command_line(guest::TextWriter& text, const Process* subject) {
-  write_memory(text, *subject, subject->arguments_start, subject->arguments_end);
-}
-void write_environment(guest::TextWriter& text, const Process* subject) {
-  write_memory(text, *subject, subject->environment_start, subject->environment_end);
-}
-void write_auxiliary(guest::TextWriter& text, const Process* subject) {
-  write_memory(text, *subject, subject->auxiliary_start, subject->auxiliary_end);
-}
-void write_name(guest::TextWriter& text, const Process* subject) {
-  text.text(subject->name()).put('\n');
-}
-
-void write_maps(guest::TextWriter& text, const Process* subject) {
-  std::array<char, kMaximumPath> buffer;
-  for (const Segment& segment : subject->space().segments()) {
-    text.hexadecimal(segment.start, 8).put('-').hexadecimal(segment.end, 8).put(' ');
-    text.put((segment.protection & 1) != 0 ? 'r' : '-');
-    text.put((segment.protection & 2) != 0 ? 'w' : '-');
-    text.put((segment.protection & 4) != 0 ? 'x' : '-');
-    text.put(segment.shared ? 's' : 'p').put(' ');
-    text.hexadecimal(segment.file_offset, 8).text(" 00:");
-    text.hexadecimal(segment.file != nullptr ? kRootDevice : 0, 2).put(' ');
-    text.decimal(segment.file != nullptr ? segment.file->attributes(nullptr).inode : 0).put(' ');
-    std::string_view name;
-    switch (segment.use) {
-      case SegmentUse::kFile:
-        name = segment.file != nullptr ? segment.file->path(buffer) : "";
-        break;
-      case SegmentUse::kHeap:
-        name = "[heap]";
-        break;
-      case SegmentUse::kStack:
-        name = "[stack]";
-        break;
-      case SegmentUse::kShim:
-        name = "[shim]";
-        break;
-      case SegmentUse::kAnonymous:
-        break;
+    number = number * 10 + static_cast<std::uint64_t>(digit - '0');
+    if (number >= limit) {
+      return limit;
     }
-    text.text(name).put('\n');
   }
+  return name.empty() ? limit : number;
 }
 
-void write_status(guest::TextWriter& text, const Process* subject) {
-  const std::uint64_t size = subject->space().segments().total_size() / 1024;
-  const std::uint64_t resident = subject->space().resident() / 1024;
-  text.text("Name:\t").text(subject->name());
-  text.text("\nUmask:\t")
-      .decimal(subject->file_mode_mask >> 6)
-      .decimal(subject->file_mode_mask >> 3 & 7)
-      .decimal(subject->file_mode_mask & 7);
-  text.text("\nState:\tR (running)\nTgid:\t").decimal(subject->id());
-  text.text("\nPid:\t").decimal(subject->id());
-  text.text("\nPPid:\t0\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t");
-  text.decimal(DescriptorTable::kMaximum).text("\nVmSize:\t").decimal(size);
-  text.text(" kB\nVmRSS:\t").decimal(resident).text(" kB\nThreads:\t1\n");
+void fill_number(DirectoryItem& item, std::uint64_t number, std::uint32_t type) {
+  guest::TextWriter text(item.storage);
+  text.decimal(number);
+  item.name = text.view();
+  item.type = type;
+  item.position = number + kFirstPosition;
 }
 
-void write_statistics(guest::TextWriter& text, const Process* subject) {
-  text.decimal(subject->id()).text(" (").text(subject->name()).text(") R 0 ");
-  // pgrp, session, tty_nr, tpgid, flags
-  text.decimal(subject->id()).put(' ').decimal(subject->id()).text(" 1281 ");
-  text.decimal(subject->id()).text(" 0 ");
-  // minflt … cstime
-  text.decimal(subject->page_faults).text(" 0 0 0 0 0 0 0 ");
-  // priority, nice, num_threads, itrealvalue, starttime, vsize, rss, rsslim
-  text.text("20 0 1 0 ").decimal(subject->started_ns / kNanosecondsPerTick).put(' ');
-  text.decimal(subject->space().segments().total_size()).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 18446744073709551615 ");
-  // startcode, endcode, startstack, and the 24 fields after it
-  text.text("0 0 ").decimal(subject->stack_start);
-  for (unsigned field = 29; field <= 52; ++field) {
-    text.text(" 0");
+// Puts a new node in its place. Null stays null.
+Reference<Node> placed(Node* node, Node& parent) {
+  const Reference<Node> share(node);
+  if (node != nullptr) {
+    node->set_place(node->shared_name(), &parent);
   }
-  text.put('\n');
-}
-
-void write_memory_sizes(guest::TextWriter& text, const Process* subject) {
-  text.decimal(subject->space().segments().total_size() / kPage).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 0 0 0 0 0\n");
-}
-
-void write_limits(guest::TextWriter& text, const Process* /*subject*/) {
-  text.text("Limit                     Soft Limit           Hard Limit           Units     \n");
-  text.text("Max open files            ").decimal(DescriptorTable::kMaximum);
-  text.text("                 ").decimal(DescriptorTable::kMaximum);
-  text.text("                 files     \n");
+  return share;
 }
 
 // A link to a file or directory that the process has.
@@ -124,164 +72,345 @@ class ProcessLink : public Node {
  public:
   enum class Target : std::uint8_t { kExecutable, kWorkingDirectory, kRoot };
 
-  ProcessLink(std::string_view name, Target target, std::uint32_t id)
+  ProcessLink(std::string_view name, Target target, std::uint32_t id, std::uint64_t inode)
       : Node(name, kSymbolicLink | 0777), target_(target), id_(id) {
-    attributes_.device = kVirtualDevice;
+    attributes_.device = kProcDevice;
+    attributes_.inode = inode;
   }
 
+  Result<Reference<Node>> follow(Process* /*viewer*/) override { return node(); }
   Result<std::string_view> read_link(std::span<char> buffer,
                                      const Process* /*viewer*/) const override {
+    const auto found = node();
+    return found ? (*found)->path_and_state(buffer)
+                 : Result<std::string_view>(std::unexpected(found.error()));
+  }
+
+ private:
+  Result<Reference<Node>> node() const {
     const Process* process = server().find_process(id_);
     if (process == nullptr) {
       return fail(ESRCH);
     }
-    const Node* node = target_ == Target::kRoot         ? &server().root()
-                       : target_ == Target::kExecutable ? process->executable
-                                                        : process->working_directory;
-    if (node == nullptr) {
-      return fail(ENOENT);
-    }
-    return node->path(buffer);
+    const Reference<Node> found = target_ == Target::kRoot ? Reference<Node>(&root_of(*process))
+                                  : target_ == Target::kExecutable ? process->executable
+                                                                   : process->working_directory;
+    return found ? Result<Reference<Node>>(found) : fail(ENOENT);
   }
 
- private:
   Target target_;
   std::uint32_t id_;
 };
 
-// /proc/ID/fd: a link for each open descriptor. The links are made as they are looked up.
-class DescriptorDirectory : public VirtualDirectory {
+Reference<File> file_of(std::uint32_t id, std::uint64_t number) {
+  Process* process = server().find_process(id);
+  return process == nullptr ? Reference<File>() : process->descriptors().find(number);
+}
+
+// /proc/ID/fd/NUMBER
+class DescriptorLink : public Node {
  public:
-  explicit DescriptorDirectory(std::uint32_t id) : VirtualDirectory("fd"), id_(id) {}
-
-  Node* look_up(std::string_view name, Process* /*viewer*/) override {
-    std::uint64_t number = 0;
-    for (const char digit : name) {
-      if (digit < '0' || digit > '9' || number >= DescriptorTable::kMaximum) {
-        return nullptr;
-      }
-      number = number * 10 + static_cast<std::uint64_t>(digit - '0');
-    }
-    return name.empty() ? nullptr : link_of(number);
+  DescriptorLink(Name name, const File& file, std::uint32_t id, std::uint64_t number)
+      : Node(std::move(name), kSymbolicLink), id_(id), number_(number) {
+    attributes_.device = kProcDevice;
+    attributes_.inode = inode_of(id, kDescriptorInodes + number);
+    attributes_.mode |= (file.may_read() ? 0500u : 0u) | (file.may_write() ? 0300u : 0u);
   }
+  std::uint64_t size() const override { return 64; }
 
-  Node* entry(std::uint64_t index, Process* /*viewer*/) override {
-    Process* process = server().find_process(id_);
-    if (process == nullptr) {
-      return nullptr;
-    }
-    for (std::uint64_t number = 0; number < process->descriptors().capacity(); ++number) {
-      if (process->descriptors().find(number) && index-- == 0) {
-        return link_of(number);
-      }
-    }
-    return nullptr;
+  Result<Reference<Node>> follow(Process* /*viewer*/) override {
+    const Reference<File> file = file_of(id_, number_);
+    return file ? Result<Reference<Node>>(Reference<Node>(&file->node())) : fail(ENOENT);
+  }
+  Result<std::string_view> read_link(std::span<char> buffer,
+                                     const Process* /*viewer*/) const override {
+    const Reference<File> file = file_of(id_, number_);
+    return file ? Result<std::string_view>(file->node().path_and_state(buffer)) : fail(ENOENT);
   }
 
  private:
-  class DescriptorLink : public Node {
-   public:
-    DescriptorLink(std::uint32_t id, std::uint64_t number)
-        : Node({}, kSymbolicLink | 0700), id_(id), number_(number) {
-      attributes_.device = kVirtualDevice;
-      guest::TextWriter text(digits_);
-      text.decimal(number);
-      set_name(text.view());
-    }
-    std::uint64_t number() const { return number_; }
+  std::uint32_t id_;
+  std::uint64_t number_;
+};
 
-    Result<std::string_view> read_link(std::span<char> buffer,
-                                       const Process* /*viewer*/) const override {
-      Process* process = server().find_process(id_);
-      const Reference<File> file =
-          process == nullptr ? Reference<File>() : process->descriptors().find(number_);
-      if (!file) {
-        return fail(ENOENT);
+// /proc/ID/fdinfo/NUMBER
+class DescriptorText : public Node {
+ public:
+  DescriptorText(Name name, std::uint32_t id, std::uint64_t number)
+      : Node(std::move(name), kRegularFile | 0444), id_(id), number_(number) {
+    attributes_.device = kProcDevice;
+    attributes_.inode = inode_of(id, kInformationInodes + number);
+  }
+
+  Result<Reference<File>> open(std::uint32_t flags, Process& /*opener*/) override {
+    const Reference<File> file = file_of(id_, number_);
+    if (!file) {
+      return fail(ENOENT);
+    }
+    if ((flags & O_ACCMODE) != O_RDONLY) {
+      return fail(EACCES);
+    }
+    auto* node = new (std::nothrow) TextNode("", nullptr);
+    const Reference<Node> share(node);
+    auto* text_file = node == nullptr ? nullptr : new (std::nothrow) TextFile(*node, flags);
+    const Reference<File> result(text_file);
+    constexpr std::size_t kSize = 256;
+    if (!result || !text_file->text().resize(kSize)) {
+      return fail(ENOMEM);
+    }
+    guest::TextWriter text(std::span(text_file->text().begin(), kSize));
+    write(text, *file);
+    static_cast<void>(text_file->text().resize(text.size()));
+    return result;
+  }
+
+ private:
+  void write(guest::TextWriter& text, const File& file) const {
+    text.text("pos:\t").decimal(file.position).text("\nflags:\t0");
+    const Process* process = server().find_process(id_);
+    const std::uint32_t flags =
+        file.flags() | (process->descriptors().close_on_exec(number_) ? O_CLOEXEC : 0u);
+    bool started = false;
+    for (unsigned shift = 30; shift != 0;) {
+      shift -= 3;
+      const std::uint32_t digit = flags >> shift & 7;
+      started = started || digit != 0 || shift == 0;
+      if (started) {
+        text.decimal(digit);
       }
-      return file->node().path(buffer);
     }
-
-   private:
-    std::uint32_t id_;
-    std::uint64_t number_;
-    std::array<char, 8> digits_ = {};
-  };
-
-  Node* link_of(std::uint64_t number) {
-    Process* process = server().find_process(id_);
-    if (process == nullptr || !process->descriptors().find(number)) {
-      return nullptr;
-    }
-    if (links_[number] == nullptr) {
-      links_[number] = new DescriptorLink(id_, number);
-      if (links_[number] != nullptr) {
-        add_child(*links_[number]);
-      }
-    }
-    return links_[number];
+    const Mount* mount = mount_of(file.node());
+    text.text("\nmnt_id:\t").decimal(mount != nullptr ? mount->id : 0);
+    text.text("\nino:\t").decimal(file.node().inode()).put('\n');
   }
 
   std::uint32_t id_;
-  std::array<Node*, DescriptorTable::kMaximum> links_ = {};
+  std::uint64_t number_;
 };
 
-struct Description {
-  std::string_view name;
-  TextNode::Generator generator;
-};
-
-constexpr Description kFiles[] = {
-    {"cmdline", write_command_line},
-    {"environ", write_environment},
-    {"auxv", write_auxiliary},
-    {"comm", write_name},
-    {"maps", write_maps},
-    {"status", write_status},
-    {"stat", write_statistics},
-    {"statm", write_memory_sizes},
-    {"limits", write_limits},
-};
-
-// The directory and the name that it has, which nobody else keeps.
-class ProcessDirectory : public VirtualDirectory {
+// /proc/ID/fd and /proc/ID/fdinfo: an entry for each open descriptor.
+class DescriptorDirectory : public VirtualDirectory {
  public:
-  explicit ProcessDirectory(std::uint32_t id) : VirtualDirectory({}) {
-    guest::TextWriter text(digits_);
-    text.decimal(id);
-    set_name(text.view());
+  DescriptorDirectory(std::string_view name, std::uint32_t id, bool links, std::uint64_t inode)
+      : VirtualDirectory(name), id_(id), links_(links) {
+    attributes_.inode = inode;
+  }
+
+  Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
+    const std::uint64_t number = number_of(name, DescriptorTable::kMaximum);
+    const Reference<File> file = file_of(id_, number);
+    Name copy = file ? Name::copy(name) : Name();
+    if (copy.is_null()) {
+      return {};
+    }
+    Node* node = nullptr;
+    if (links_) {
+      node = new (std::nothrow) DescriptorLink(std::move(copy), *file, id_, number);
+    } else {
+      node = new (std::nothrow) DescriptorText(std::move(copy), id_, number);
+    }
+    return placed(node, *this);
+  }
+
+  bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
+    Process* process = server().find_process(id_);
+    std::uint64_t number = position < kFirstPosition ? 0 : position - kFirstPosition + 1;
+    while (process != nullptr && number < process->descriptors().capacity()) {
+      if (process->descriptors().find(number)) {
+        fill_number(item, number, links_ ? kSymbolicLink : kRegularFile);
+        item.inode = inode_of(id_, (links_ ? kDescriptorInodes : kInformationInodes) + number);
+        return true;
+      }
+      ++number;
+    }
+    return false;
   }
 
  private:
-  std::array<char, 12> digits_ = {};
+  std::uint32_t id_;
+  bool links_;
 };
+
+enum class EntryKind : std::uint8_t {
+  kText,
+  kExecutable,
+  kWorkingDirectory,
+  kRoot,
+  kDescriptors,
+  kDescriptorTexts,
+  kTasks,
+};
+
+struct Entry {
+  std::string_view name;
+  EntryKind kind;
+  TextNode::Generator generator = nullptr;
+  TextNode::Taker taker = nullptr;
+  std::uint32_t permissions = 0444;
+};
+
+constexpr Entry kEntries[] = {
+    {"task", EntryKind::kTasks},
+    {"fd", EntryKind::kDescriptors},
+    {"fdinfo", EntryKind::kDescriptorTexts},
+    {"exe", EntryKind::kExecutable},
+    {"cwd", EntryKind::kWorkingDirectory},
+    {"root", EntryKind::kRoot},
+    {"cmdline", EntryKind::kText, write_command_line},
+    {"environ", EntryKind::kText, write_environment, nullptr, 0400},
+    {"auxv", EntryKind::kText, write_auxiliary, nullptr, 0400},
+    {"comm", EntryKind::kText, write_process_name, take_process_name, 0644},
+    {"maps", EntryKind::kText, write_maps},
+    {"smaps", EntryKind::kText, write_detailed_maps},
+    {"status", EntryKind::kText, write_process_status},
+    {"stat", EntryKind::kText, write_process_statistics},
+    {"statm", EntryKind::kText, write_memory_sizes},
+    {"limits", EntryKind::kText, write_limits},
+    {"mounts", EntryKind::kText, write_mounts},
+    {"mountinfo", EntryKind::kText, write_mount_information},
+    {"cgroup", EntryKind::kText, write_control_group},
+    {"oom_score", EntryKind::kText, write_out_of_memory_score},
+    {"oom_score_adj", EntryKind::kText, write_out_of_memory_score, take_out_of_memory_score, 0644},
+};
+constexpr std::size_t kEntryCount = std::size(kEntries);
+
+std::uint32_t type_of(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::kText:
+      return kRegularFile;
+    case EntryKind::kExecutable:
+    case EntryKind::kWorkingDirectory:
+    case EntryKind::kRoot:
+      return kSymbolicLink;
+    default:
+      return kDirectory;
+  }
+}
+
+// /proc/ID, and /proc/ID/task/ID, which has no task directory of its own.
+class ProcessDirectory : public VirtualDirectory {
+ public:
+  ProcessDirectory(Name name, std::uint32_t id, bool of_task)
+      : VirtualDirectory(std::move(name), kProcDevice), id_(id), of_task_(of_task) {
+    attributes_.inode = inode_of(id, of_task ? kTaskInodes : 0);
+  }
+
+  Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
+    for (std::size_t index = first(); index < kEntryCount; ++index) {
+      if (kEntries[index].name == name && server().find_process(id_) != nullptr) {
+        return placed(make(kEntries[index], inode(index)), *this);
+      }
+    }
+    return {};
+  }
+
+  bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
+    const std::uint64_t index = position < kFirstPosition ? first() : position - kFirstPosition + 1;
+    if (index >= kEntryCount || server().find_process(id_) == nullptr) {
+      return false;
+    }
+    item.name = kEntries[index].name;
+    item.inode = inode(index);
+    item.type = type_of(kEntries[index].kind);
+    item.position = index + kFirstPosition;
+    return true;
+  }
+
+ private:
+  std::size_t first() const { return of_task_ ? 1 : 0; }
+  std::uint64_t inode(std::size_t index) const {
+    return inode_of(id_, index + 1 + (of_task_ ? kTaskInodes : 0));
+  }
+  Node* make(const Entry& entry, std::uint64_t inode) const;
+
+  std::uint32_t id_;
+  bool of_task_;
+};
+
+// /proc/ID/task
+class TaskDirectory : public VirtualDirectory {
+ public:
+  TaskDirectory(std::uint32_t id, std::uint64_t inode) : VirtualDirectory("task"), id_(id) {
+    attributes_.inode = inode;
+  }
+
+  Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
+    const Process* process = server().find_process(id_);
+    const std::uint64_t wanted = number_of(name, ~std::uint32_t{0});
+    const Task* task = process == nullptr ? nullptr : process->tasks();
+    while (task != nullptr && task->id != wanted) {
+      task = task->next_in_process;
+    }
+    if (task == nullptr) {
+      return {};
+    }
+    Name copy = Name::copy(name);
+    return copy.is_null()
+               ? Reference<Node>()
+               : placed(new (std::nothrow) ProcessDirectory(std::move(copy), id_, true), *this);
+  }
+
+  bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
+    const Process* process = server().find_process(id_);
+    const std::uint64_t after = position < kFirstPosition ? 0 : position - kFirstPosition;
+    const Task* found = nullptr;
+    for (const Task* task = process == nullptr ? nullptr : process->tasks(); task != nullptr;
+         task = task->next_in_process) {
+      if (task->id > after && (found == nullptr || task->id < found->id)) {
+        found = task;
+      }
+    }
+    if (found == nullptr) {
+      return false;
+    }
+    fill_number(item, found->id, kDirectory);
+    item.inode = inode_of(id_, kTaskInodes);
+    return true;
+  }
+
+ private:
+  std::uint32_t id_;
+};
+
+Node* ProcessDirectory::make(const Entry& entry, std::uint64_t inode) const {
+  switch (entry.kind) {
+    case EntryKind::kText: {
+      auto* node = new (std::nothrow) TextNode(entry.name, entry.generator, id_, entry.taker);
+      if (node != nullptr) {
+        node->set_inode(inode);
+        node->set_permissions(entry.permissions);
+      }
+      return node;
+    }
+    case EntryKind::kExecutable:
+      return new (std::nothrow)
+          ProcessLink(entry.name, ProcessLink::Target::kExecutable, id_, inode);
+    case EntryKind::kWorkingDirectory:
+      return new (std::nothrow)
+          ProcessLink(entry.name, ProcessLink::Target::kWorkingDirectory, id_, inode);
+    case EntryKind::kRoot:
+      return new (std::nothrow) ProcessLink(entry.name, ProcessLink::Target::kRoot, id_, inode);
+    case EntryKind::kDescriptors:
+      return new (std::nothrow) DescriptorDirectory(entry.name, id_, true, inode);
+    case EntryKind::kDescriptorTexts:
+      return new (std::nothrow) DescriptorDirectory(entry.name, id_, false, inode);
+    case EntryKind::kTasks:
+      return new (std::nothrow) TaskDirectory(id_, inode);
+  }
+  return nullptr;
+}
 
 }  // namespace
 
-Node* make_process_directory(std::uint32_t id) {
-  auto* directory = new ProcessDirectory(id);
-  if (directory == nullptr) {
-    return nullptr;
-  }
-  const std::array<Node*, 4> nodes = {
-      new ProcessLink("exe", ProcessLink::Target::kExecutable, id),
-      new ProcessLink("cwd", ProcessLink::Target::kWorkingDirectory, id),
-      new ProcessLink("root", ProcessLink::Target::kRoot, id),
-      new DescriptorDirectory(id),
-  };
-  for (Node* node : nodes) {
-    if (node == nullptr) {
-      return nullptr;
-    }
-    directory->add_child(*node);
-  }
-  for (const Description& file : kFiles) {
-    auto* node = new TextNode(file.name, file.generator, id);
-    if (node == nullptr) {
-      return nullptr;
-    }
-    directory->add_child(*node);
-  }
-  return directory;
+Reference<Node> make_process_directory(std::uint32_t id, Node& parent) {
+  Name name = name_of(id);
+  return name.is_null()
+             ? Reference<Node>()
+             : placed(new (std::nothrow) ProcessDirectory(std::move(name), id, false), parent);
+}
+
+std::uint64_t process_directory_inode(std::uint32_t id) {
+  return inode_of(id, 0);
 }
 
 }  // namespace linux_server

@@ -2,19 +2,13 @@
 
 #include <cstdint>
 
-#include "guest-kernel/linux/server/node.h"
+#include "guest-kernel/linux/server/files/virtual_directory.h"
 
 namespace linux_server {
 
-// A directory of the server's own.
-class VirtualDirectory : public Directory {
- public:
-  explicit VirtualDirectory(std::string_view name) : Directory(name, 0555) {
-    attributes_.device = kVirtualDevice;
-  }
-};
-
-// /proc/ID of one process. Null: no memory.
-Node* make_process_directory(std::uint32_t id);
+// /proc/ID of one process, in `parent`. It is made anew for each look-up. Null: no memory.
+Reference<Node> make_process_directory(std::uint32_t id, Node& parent);
+// Its number, without making it.
+std::uint64_t process_directory_inode(std::uint32_t id);
 
 }  // namespace linux_server

@@ -2,6 +2,10 @@
 
 #include <asm/fcntl.h>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
+
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -13,7 +17,7 @@ constexpr std::size_t kLargestSize = 1024 * 1024;
 }  // namespace
 
 Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& /*opener*/) {
-  if ((flags & O_ACCMODE) != O_RDONLY) {
+  if ((flags & O_ACCMODE) != O_RDONLY && taker_ == nullptr) {
     return fail(EACCES);
   }
   const Process* subject = subject_ == 0 ? nullptr : server().find_process(subject_);
@@ -41,6 +45,46 @@ Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& /*opener*/)
 std::int64_t TextFile::read(Task& /*task*/, const UserBuffer& buffer, std::uint64_t offset) {
   const auto bytes = std::as_bytes(std::span(text_.begin(), text_.size()));
   return offset >= bytes.size() ? 0 : buffer.fill(bytes.subspan(offset));
+}
+
+Result<void> TextNode::truncate(std::uint64_t /*size*/) {
+  return taker_ != nullptr ? Result<void>() : fail(EACCES);
+}
+
+std::int64_t TextNode::take(std::string_view text) {
+  Process* subject = subject_ == 0 ? nullptr : server().find_process(subject_);
+  if (subject_ != 0 && subject == nullptr) {
+    return -ESRCH;
+  }
+  return taker_ == nullptr ? -EINVAL : taker_(text, subject);
+}
+
+// All of what one call writes is one value.
+std::int64_t TextFile::write(Task& /*task*/, const UserBuffer& buffer, std::uint64_t /*offset*/) {
+  std::array<char, 256> text;
+  const std::uint64_t wanted = std::min<std::uint64_t>(buffer.size(), text.size());
+  std::uint64_t size = 0;
+  while (size < wanted) {
+    const std::span<const std::byte> piece = buffer.piece(size, Access::kRead);
+    if (piece.empty()) {
+      return -EFAULT;
+    }
+    const std::uint64_t count = std::min<std::uint64_t>(piece.size(), wanted - size);
+    std::memcpy(text.data() + size, piece.data(), count);
+    size += count;
+  }
+  const std::int64_t error = text_node_.take({text.data(), size});
+  return error != 0 ? error : static_cast<std::int64_t>(buffer.size());
+}
+
+std::int64_t TextFile::read_bytes(std::uint64_t offset, std::span<std::byte> to) {
+  const auto bytes = std::as_bytes(std::span(text_.begin(), text_.size()));
+  if (offset >= bytes.size()) {
+    return 0;
+  }
+  const std::size_t count = std::min(to.size(), bytes.size() - offset);
+  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), count, to.begin());
+  return static_cast<std::int64_t>(count);
 }
 
 }  // namespace linux_server

@@ -11,29 +11,45 @@ namespace linux_server {
 class TextNode : public Node {
  public:
   using Generator = void (*)(guest::TextWriter& text, const Process* subject);
+  // Takes what a program writes. Returns 0 or a negative errno.
+  using Taker = std::int64_t (*)(std::string_view text, Process* subject);
 
-  // `subject`: a process's number, 0: none.
-  TextNode(std::string_view name, Generator generator, std::uint32_t subject = 0)
-      : Node(name, kRegularFile | 0444), generator_(generator), subject_(subject) {
-    attributes_.device = kVirtualDevice;
+  // `subject`: a process's number, 0: none. A file without a taker is read-only.
+  TextNode(std::string_view name, Generator generator, std::uint32_t subject = 0,
+           Taker taker = nullptr, std::uint32_t device = kProcDevice)
+      : Node(name, kRegularFile | (taker != nullptr ? 0644 : 0444)),
+        generator_(generator),
+        taker_(taker),
+        subject_(subject) {
+    attributes_.device = device;
+    attributes_.accessed = attributes_.modified = attributes_.changed = file_time();
   }
 
   Result<Reference<File>> open(std::uint32_t flags, Process& opener) override;
+  // Cutting it off is part of opening it for writing, and changes nothing.
+  Result<void> truncate(std::uint64_t size) override;
+  std::int64_t take(std::string_view text);
+  void set_inode(std::uint64_t inode) { attributes_.inode = inode; }
+  void set_permissions(std::uint32_t permissions) { attributes_.mode = kRegularFile | permissions; }
 
  private:
   Generator generator_;
+  Taker taker_;
   std::uint32_t subject_;
 };
 
 class TextFile : public File {
  public:
-  using File::File;
+  TextFile(TextNode& node, std::uint32_t flags) : File(node, flags), text_node_(node) {}
 
   GrowingArray<char>& text() { return text_; }
   std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
+  std::int64_t write(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
+  std::int64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) override;
   std::uint64_t size() const override { return text_.size(); }
 
  private:
+  TextNode& text_node_;
   GrowingArray<char> text_;
 };
 

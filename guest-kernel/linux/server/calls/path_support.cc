@@ -1,0 +1,82 @@
+#include "guest-kernel/linux/server/calls/path_support.h"
+
+namespace linux_server {
+
+Reference<File> any_file_of(Task& task, std::uint64_t descriptor) {
+  return task.process->descriptors().find(static_cast<std::uint32_t>(descriptor));
+}
+
+Reference<File> file_of(Task& task, std::uint64_t descriptor) {
+  Reference<File> file = any_file_of(task, descriptor);
+  return file && file->is_path_only() ? Reference<File>() : file;
+}
+
+bool is_allowed(Task& task, const Node& node, std::uint32_t wanted) {
+  return is_allowed(task.process->credentials, node.attributes(task.process), wanted);
+}
+
+Result<Reference<Node>> start_of(Task& task, std::uint64_t directory) {
+  if (static_cast<std::uint32_t>(directory) == kCurrentDirectory) {
+    return task.process->working_directory;
+  }
+  const Reference<File> file = any_file_of(task, directory);
+  return file ? Result<Reference<Node>>(Reference<Node>(&file->node())) : fail(EBADF);
+}
+
+Result<void> read_path(Task& task, std::uint64_t address, PathText& path) {
+  const auto text = task.process->space().read_string(address, path.buffer);
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  path.text = *text;
+  return {};
+}
+
+Result<void> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow,
+                        Place& place) {
+  Node& root = root_of(*task.process);
+  Reference<Node> start(&root);
+  if (path.empty()) {
+    return fail(ENOENT);
+  }
+  if (!path.starts_with('/')) {
+    const auto found = start_of(task, directory);
+    if (!found) {
+      return std::unexpected(found.error());
+    }
+    start = *found;
+    if (!start->is_directory()) {
+      return fail(ENOTDIR);
+    }
+  }
+  LookUp how;
+  how.follow_last = follow;
+  return resolve_place(root, *start, path, how, task.process, place);
+}
+
+Result<Reference<Node>> find_node(Task& task, std::uint64_t directory, std::uint64_t address,
+                                  bool follow) {
+  return find_with_flags(task, directory, address, follow ? 0 : AT_SYMLINK_NOFOLLOW);
+}
+
+Result<Reference<Node>> find_with_flags(Task& task, std::uint64_t directory, std::uint64_t address,
+                                        std::uint64_t flags) {
+  PathText path;
+  if (address == 0 && (flags & AT_EMPTY_PATH) != 0) {
+    path.text = {};
+  } else if (const auto read = read_path(task, address, path); !read) {
+    return std::unexpected(read.error());
+  }
+  if (path.text.empty() && (flags & AT_EMPTY_PATH) != 0) {
+    return start_of(task, directory);
+  }
+  Place place;
+  const auto found =
+      find_place(task, directory, path.text, (flags & AT_SYMLINK_NOFOLLOW) == 0, place);
+  if (!found) {
+    return std::unexpected(found.error());
+  }
+  return place.node ? Result<Reference<Node>>(place.node) : fail(ENOENT);
+}
+
+}  // namespace linux_server

@@ -1,0 +1,263 @@
+#include "guest-kernel/linux/server/files/process_text.h"
+
+#include <algorithm>
+#include <array>
+
+#include "guest-kernel/linux/server/mounts.h"
+#include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/shim/limits.h"
+
+namespace linux_server {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
+
+// Copies [start, end) of the process's memory; stops at what is not there.
+void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t start,
+                  std::uint64_t end) {
+  auto& space = const_cast<Process&>(process).space();
+  while (start < end) {
+    const auto piece = space.window(start, end - start, Access::kRead);
+    if (!piece) {
+      return;
+    }
+    text.text({reinterpret_cast<const char*>(piece->data()), piece->size()});
+    start += piece->size();
+  }
+}
+
+std::string_view state_of(const Process& process) {
+  if (process.state == ProcessState::kStopped) {
+    return "T (stopped)";
+  }
+  for (const Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
+    if (!task->blocked) {
+      return "R (running)";
+    }
+  }
+  return "S (sleeping)";
+}
+
+std::string_view segment_name(const Segment& segment, std::span<char> buffer) {
+  switch (segment.use) {
+    case SegmentUse::kFile:
+      return segment.file != nullptr ? segment.file->path_and_state(buffer) : std::string_view();
+    case SegmentUse::kHeap:
+      return "[heap]";
+    case SegmentUse::kStack:
+      return "[stack]";
+    case SegmentUse::kShim:
+      return "[vdso]";
+    case SegmentUse::kAnonymous:
+      break;
+  }
+  return {};
+}
+
+void write_segment(guest::TextWriter& text, const Segment& segment) {
+  constexpr std::size_t kNameColumn = 73;
+  const std::size_t start = text.size();
+  text.hexadecimal(segment.start, 8).put('-').hexadecimal(segment.end, 8).put(' ');
+  text.put((segment.protection & 1) != 0 ? 'r' : '-');
+  text.put((segment.protection & 2) != 0 ? 'w' : '-');
+  text.put((segment.protection & 4) != 0 ? 'x' : '-');
+  text.put(segment.shared ? 's' : 'p').put(' ');
+  text.hexadecimal(segment.file_offset, 8).text(" 00:");
+  text.hexadecimal(segment.file != nullptr ? segment.file->device() : 0, 2).put(' ');
+  text.decimal(segment.file != nullptr ? segment.file->inode() : 0).put(' ');
+  std::array<char, kMaximumPath> buffer;
+  const std::string_view name = segment_name(segment, buffer);
+  while (!name.empty() && text.size() - start < kNameColumn && !text.cut()) {
+    text.put(' ');
+  }
+  text.text(name).put('\n');
+}
+
+void write_identities(guest::TextWriter& text, std::string_view name, std::uint32_t id) {
+  text.text(name);
+  for (unsigned count = 0; count < 4; ++count) {
+    text.put('\t').decimal(id);
+  }
+  text.put('\n');
+}
+
+// Text in a column of `width`.
+void write_column(guest::TextWriter& text, std::string_view value, std::size_t width) {
+  text.text(value);
+  for (std::size_t size = value.size(); size < width; ++size) {
+    text.put(' ');
+  }
+}
+
+void write_limit(guest::TextWriter& text, std::uint64_t value) {
+  std::array<char, 24> digits;
+  guest::TextWriter number(digits);
+  number.decimal(value);
+  write_column(text, value == ~std::uint64_t{0} ? "unlimited" : number.view(), 21);
+}
+
+// A space, tab or newline in a path, as the mount tables have it.
+void write_escaped(guest::TextWriter& text, std::string_view path) {
+  for (const char byte : path) {
+    if (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\\') {
+      text.put('\\');
+      text.put(static_cast<char>('0' + (byte >> 6 & 7)))
+          .put(static_cast<char>('0' + (byte >> 3 & 7)));
+      text.put(static_cast<char>('0' + (byte & 7)));
+    } else {
+      text.put(byte);
+    }
+  }
+}
+
+}  // namespace
+
+void write_command_line(guest::TextWriter& text, const Process* subject) {
+  write_memory(text, *subject, subject->arguments_start, subject->arguments_end);
+}
+void write_environment(guest::TextWriter& text, const Process* subject) {
+  write_memory(text, *subject, subject->environment_start, subject->environment_end);
+}
+void write_auxiliary(guest::TextWriter& text, const Process* subject) {
+  write_memory(text, *subject, subject->auxiliary_start, subject->auxiliary_end);
+}
+void write_process_name(guest::TextWriter& text, const Process* subject) {
+  text.text(subject->name()).put('\n');
+}
+std::int64_t take_process_name(std::string_view text, Process* subject) {
+  subject->set_name(text.substr(0, text.find_first_of(std::string_view("\n\0", 2))));
+  return 0;
+}
+
+void write_maps(guest::TextWriter& text, const Process* subject) {
+  for (const Segment& segment : subject->space().segments()) {
+    write_segment(text, segment);
+  }
+}
+
+void write_detailed_maps(guest::TextWriter& text, const Process* subject) {
+  for (const Segment& segment : subject->space().segments()) {
+    const std::uint64_t size = segment.size() / 1024;
+    const std::uint64_t resident = segment.backing == Backing::kNone ? 0 : size;
+    write_segment(text, segment);
+    text.text("Size: ").decimal(size).text(" kB\nKernelPageSize: 4 kB\nMMUPageSize: 4 kB\nRss: ");
+    text.decimal(resident).text(" kB\nPss: ").decimal(resident).text(" kB\n");
+    text.text("Shared_Clean: 0 kB\nShared_Dirty: 0 kB\nPrivate_Clean: 0 kB\nPrivate_Dirty: ");
+    text.decimal(resident).text(" kB\nSwap: 0 kB\nLocked: 0 kB\n");
+  }
+}
+
+void write_process_status(guest::TextWriter& text, const Process* subject) {
+  const std::uint64_t size = subject->space().segments().total_size() / 1024;
+  const std::uint64_t resident = subject->space().resident() / 1024;
+  const Credentials& credentials = subject->credentials;
+  text.text("Name:\t").text(subject->name()).text("\nUmask:\t0");
+  text.decimal(subject->file_mode_mask >> 6).decimal(subject->file_mode_mask >> 3 & 7);
+  text.decimal(subject->file_mode_mask & 7);
+  text.text("\nState:\t").text(state_of(*subject)).text("\nTgid:\t").decimal(subject->id());
+  text.text("\nNgid:\t0\nPid:\t").decimal(subject->id());
+  text.text("\nPPid:\t").decimal(subject->parent != nullptr ? subject->parent->id() : 0);
+  text.text("\nTracerPid:\t0\n");
+  write_identities(text, "Uid:", credentials.user);
+  write_identities(text, "Gid:", credentials.group);
+  text.text("FDSize:\t").decimal(subject->descriptors().capacity()).text("\nGroups:\t");
+  for (std::uint32_t index = 0; index < credentials.group_count; ++index) {
+    text.decimal(credentials.groups[index]).put(' ');
+  }
+  text.text("\nVmPeak:\t").decimal(size).text(" kB\nVmSize:\t").decimal(size);
+  text.text(" kB\nVmLck:\t0 kB\nVmHWM:\t").decimal(resident);
+  text.text(" kB\nVmRSS:\t").decimal(resident).text(" kB\nVmSwap:\t0 kB\nThreads:\t");
+  text.decimal(subject->task_count()).put('\n');
+}
+
+void write_process_statistics(guest::TextWriter& text, const Process* subject) {
+  text.decimal(subject->id()).text(" (").text(subject->name()).text(") ");
+  text.put(state_of(*subject).front()).put(' ');
+  text.decimal(subject->parent != nullptr ? subject->parent->id() : 0).put(' ');
+  // pgrp, session, tty_nr, tpgid, flags
+  text.decimal(subject->group).put(' ').decimal(subject->session).text(" 1281 ");
+  text.decimal(subject->group).text(" 0 ");
+  // minflt … cstime
+  text.decimal(subject->page_faults).text(" 0 0 0 0 0 0 0 ");
+  // priority, nice, num_threads, itrealvalue, starttime, vsize, rss, rsslim
+  text.text("20 0 ").decimal(subject->task_count()).text(" 0 ").decimal(subject->started_ns / kNanosecondsPerTick).put(' ');
+  text.decimal(subject->space().segments().total_size()).put(' ');
+  text.decimal(subject->space().resident() / kPage).text(" 18446744073709551615 ");
+  // startcode, endcode, startstack, and the 24 fields after it
+  text.text("0 0 ").decimal(subject->stack_start);
+  for (unsigned field = 29; field <= 52; ++field) {
+    text.text(" 0");
+  }
+  text.put('\n');
+}
+
+void write_memory_sizes(guest::TextWriter& text, const Process* subject) {
+  text.decimal(subject->space().segments().total_size() / kPage).put(' ');
+  text.decimal(subject->space().resident() / kPage).text(" 0 0 0 0 0\n");
+}
+
+void write_limits(guest::TextWriter& text, const Process* /*subject*/) {
+  struct Line {
+    std::string_view name;
+    std::string_view unit;
+  };
+  constexpr Line kLines[] = {
+      {"Max cpu time", "seconds"},     {"Max file size", "bytes"},
+      {"Max data size", "bytes"},      {"Max stack size", "bytes"},
+      {"Max core file size", "bytes"}, {"Max resident set", "bytes"},
+      {"Max processes", "processes"},  {"Max open files", "files"},
+      {"Max locked memory", "bytes"},  {"Max address space", "bytes"},
+      {"Max file locks", "locks"},     {"Max pending signals", "signals"},
+      {"Max msgqueue size", "bytes"},  {"Max nice priority", ""},
+      {"Max realtime priority", ""},   {"Max realtime timeout", "us"},
+  };
+  write_column(text, "Limit", 26);
+  write_column(text, "Soft Limit", 21);
+  write_column(text, "Hard Limit", 21);
+  write_column(text, "Units", 10);
+  text.put('\n');
+  for (std::uint64_t number = 0; number < shim::kLimitCount; ++number) {
+    const shim::Limit limit = shim::limit_of(number);
+    write_column(text, kLines[number].name, 26);
+    write_limit(text, limit.current);
+    write_limit(text, limit.maximum);
+    write_column(text, kLines[number].unit, 10);
+    text.put('\n');
+  }
+}
+
+void write_control_group(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("0::/\n");
+}
+void write_out_of_memory_score(guest::TextWriter& text, const Process* /*subject*/) {
+  text.text("0\n");
+}
+// No process is ever killed for its memory, so that the value is of no consequence.
+std::int64_t take_out_of_memory_score(std::string_view text, Process* /*subject*/) {
+  const bool is_number = !text.empty() && text.find_first_not_of("-0123456789\n") == text.npos;
+  return is_number ? 0 : -EINVAL;
+}
+
+void write_mounts(guest::TextWriter& text, const Process* /*subject*/) {
+  std::array<char, kMaximumPath> buffer;
+  for (const Mount& mount : mounts()) {
+    text.text(mount.source).put(' ');
+    write_escaped(text, mount.root->path(buffer));
+    text.put(' ').text(mount.type).text(mount.read_only ? " ro" : " rw").text(",relatime 0 0\n");
+  }
+}
+
+void write_mount_information(guest::TextWriter& text, const Process* /*subject*/) {
+  std::array<char, kMaximumPath> buffer;
+  for (const Mount& mount : mounts()) {
+    const std::string_view access = mount.read_only ? "ro" : "rw";
+    text.decimal(mount.id).put(' ').decimal(mount.parent).text(" 0:").decimal(mount.device);
+    text.text(" / ");
+    write_escaped(text, mount.root->path(buffer));
+    text.put(' ').text(access).text(",relatime - ").text(mount.type).put(' ');
+    text.text(mount.source).put(' ').text(access).put('\n');
+  }
+}
+
+}  // namespace linux_server

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "guest-kernel/linux/server/node.h"
+
+namespace linux_server {
+
+// A file system in the tree of names. Its root node stands where the directory was that it covers.
+struct Mount {
+  std::uint32_t id = 0;
+  std::uint32_t parent = 0;  // id
+  std::uint32_t device = 0;
+  std::uint32_t magic = 0;  // statfs's f_type
+  std::string_view type;
+  std::string_view source;
+  bool read_only = false;
+  Node* root = nullptr;  // lives for ever
+};
+
+// All, in the order in which they were mounted.
+std::span<const Mount> mounts();
+// The one that a node of `device` is in; null: a node without a place.
+const Mount* mount_of(std::uint32_t device);
+inline const Mount* mount_of(const Node& node) {
+  return mount_of(node.device());
+}
+bool is_read_only(const Node& node);
+bool is_mount_root(const Node& node);
+// A number for the next file system.
+std::uint32_t next_device();
+// Notes a file system whose root is in its place already, or is the root of all. False: too many.
+bool add_mount(Node& root, std::string_view type, std::string_view source, std::uint32_t magic,
+               bool read_only);
+
+}  // namespace linux_server

@@ -25,6 +25,36 @@ constexpr std::size_t kEntryHeader = offsetof(DirectoryEntry, name);
 
 }  // namespace
 
+File::~File() {
+  while (first_watch_ != nullptr) {
+    FileWatch& watch = *first_watch_;
+    watch.stop_watching();
+    watch.file_is_gone();
+  }
+}
+
+void FileWatch::watch(File& file) {
+  stop_watching();
+  file_ = &file;
+  next_ = file.first_watch_;
+  if (next_ != nullptr) {
+    next_->previous_ = this;
+  }
+  file.first_watch_ = this;
+}
+
+void FileWatch::stop_watching() {
+  if (file_ == nullptr) {
+    return;
+  }
+  (previous_ != nullptr ? previous_->next_ : file_->first_watch_) = next_;
+  if (next_ != nullptr) {
+    next_->previous_ = previous_;
+  }
+  file_ = nullptr;
+  next_ = previous_ = nullptr;
+}
+
 bool File::may_read() const {
   return (flags_ & O_ACCMODE) != O_WRONLY;
 }

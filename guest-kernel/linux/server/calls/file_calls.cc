@@ -8,19 +8,14 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/file.h"
+#include "guest-kernel/linux/server/ipc/io_vectors.h"
+#include "guest-kernel/linux/server/ipc/pipe.h"
 
 // Calls on descriptors: reading, writing, seeking, duplicating.
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kMaximumTransfer = 0x7fff'f000;  // as Linux's MAX_RW_COUNT
-constexpr std::uint64_t kMaximumVectors = 1024;          // IOV_MAX
 constexpr std::uint64_t kSendfileChunk = 4096;
-
-struct IoVector {
-  std::uint64_t address;
-  std::uint64_t size;
-};
 
 Reference<File> file_of(Task& task) {
   return task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0]));
@@ -67,39 +62,15 @@ std::int64_t transfer_vectors(Task& task, Direction direction, const std::uint64
   if (offset != nullptr && !file->is_seekable()) {
     return -ESPIPE;
   }
-  const std::uint64_t count = task.arguments[2];
-  if (count > kMaximumVectors) {
+  if (offset != nullptr && static_cast<std::int64_t>(*offset) < 0) {
     return -EINVAL;
   }
-  std::int64_t total = 0;
-  std::uint64_t at = offset != nullptr ? *offset : 0;
-  for (std::uint64_t index = 0; index < count; ++index) {
-    const auto vector =
-        task.process->space().read_value<IoVector>(task.arguments[1] + index * sizeof(IoVector));
-    if (!vector) {
-      return total != 0 ? total : -EFAULT;
-    }
-    if (static_cast<std::int64_t>(vector->size) < 0) {
-      return total != 0 ? total : -EINVAL;
-    }
-    if (vector->size == 0) {
-      continue;
-    }
-    const std::uint64_t size =
-        std::min(vector->size, kMaximumTransfer - static_cast<std::uint64_t>(total));
-    const std::int64_t done =
-        transfer(task, *file, UserBuffer(task.process->space(), vector->address, size), direction,
-                 offset != nullptr ? &at : nullptr);
-    if (done < 0) {
-      return total != 0 ? total : done;
-    }
-    total += done;
-    at += static_cast<std::uint64_t>(done);
-    if (static_cast<std::uint64_t>(done) < vector->size) {
-      break;
-    }
+  IoVectors vectors;
+  AddressSpace& space = task.process->space();
+  if (const auto read = vectors.read(space, task.arguments[1], task.arguments[2]); !read) {
+    return -read.error().number;
   }
-  return total;
+  return transfer(task, *file, vectors.buffer(space), direction, offset);
 }
 
 std::int64_t call_read(Task& task) {
@@ -245,6 +216,10 @@ std::int64_t call_fcntl(Task& task) {
       file->set_flags((file->flags() & ~kSettable) |
                       (static_cast<std::uint32_t>(argument) & kSettable));
       return 0;
+    case 1031:  // F_SETPIPE_SZ
+      return set_pipe_capacity(*file, argument);
+    case 1032:  // F_GETPIPE_SZ
+      return pipe_capacity(*file);
     default:
       return -EINVAL;
   }

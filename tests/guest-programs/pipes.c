@@ -23,7 +23,8 @@ static void test_pipe(void) {
   int ends[2];
   char buffer[100];
   CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-  CHECK(fcntl(ends[0], F_GETFD) == FD_CLOEXEC && fcntl(ends[1], F_GETFL) == (O_WRONLY | O_NONBLOCK));
+  CHECK(fcntl(ends[0], F_GETFD) == FD_CLOEXEC &&
+        fcntl(ends[1], F_GETFL) == (O_WRONLY | O_NONBLOCK));
   CHECK_ERROR(read(ends[0], buffer, 1), EAGAIN);
   CHECK_ERROR(read(ends[1], buffer, 1), EBADF);
   CHECK_ERROR(write(ends[0], buffer, 1), EBADF);
@@ -98,7 +99,8 @@ static void test_poll(void) {
   int ends[2];
   CHECK(pipe(ends) == 0);
   struct pollfd set[] = {{ends[0], POLLIN, 0}, {ends[1], POLLOUT, 0}, {-1, POLLIN, 7}, {999, 0, 0}};
-  CHECK(poll(set, 3, 0) == 1 && set[0].revents == 0 && set[1].revents == POLLOUT && set[2].revents == 0);
+  CHECK(poll(set, 3, 0) == 1 && set[0].revents == 0 && set[1].revents == POLLOUT &&
+        set[2].revents == 0);
   CHECK(poll(set, 4, 1000) == 2 && set[3].revents == POLLNVAL);
   CHECK(poll(set, 1, 20) == 0);
   CHECK(write(ends[1], "x", 1) == 1);

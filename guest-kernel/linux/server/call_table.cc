@@ -43,6 +43,8 @@ void build_call_table() {
   add(pipe_calls());
   add(event_calls());
   add(epoll_calls());
+  add(socket_calls());
+  add(socket_message_calls());
   add(system_calls());
 }
 

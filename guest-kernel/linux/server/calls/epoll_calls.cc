@@ -67,8 +67,8 @@ std::int64_t call_epoll_ctl(Task& task) {
 
 std::int64_t wait(Task& task) {
   const auto maximum = static_cast<std::int32_t>(task.arguments[2]);
-  constexpr auto kMost = static_cast<std::int32_t>(std::numeric_limits<std::int32_t>::max() /
-                                                   sizeof(EpollEvent));
+  constexpr auto kMost =
+      static_cast<std::int32_t>(std::numeric_limits<std::int32_t>::max() / sizeof(EpollEvent));
   if (maximum <= 0 || maximum > kMost) {
     return -EINVAL;
   }

@@ -29,11 +29,11 @@ std::int64_t make_event(Task& task, std::uint32_t flags) {
   if (!node) {
     return -ENOMEM;
   }
-  return add_file(task,
-                  new EventFile(node, O_RDWR | (flags & O_NONBLOCK),
-                                static_cast<std::uint32_t>(task.arguments[0]),
-                                (flags & kSemaphore) != 0),
-                  flags);
+  return add_file(
+      task,
+      new EventFile(node, O_RDWR | (flags & O_NONBLOCK),
+                    static_cast<std::uint32_t>(task.arguments[0]), (flags & kSemaphore) != 0),
+      flags);
 }
 std::int64_t call_eventfd(Task& task) {
   return make_event(task, 0);
@@ -61,8 +61,9 @@ std::int64_t call_timerfd_create(Task& task) {
       return -EINVAL;
   }
   const auto node = make_event_node("anon_inode:[timerfd]");
-  return node ? add_file(task, new TimerFile(node, O_RDWR | (flags & O_NONBLOCK), wall_clock), flags)
-              : -ENOMEM;
+  return node
+             ? add_file(task, new TimerFile(node, O_RDWR | (flags & O_NONBLOCK), wall_clock), flags)
+             : -ENOMEM;
 }
 
 struct TimerSpec {
@@ -105,9 +106,8 @@ std::int64_t call_timerfd_settime(Task& task) {
   const TimerSpec old = to_spec(timer.setting());
   const std::uint64_t origin =
       timer.uses_wall_clock() ? guest::time_page().realtime_offset : std::uint64_t{0};
-  const std::uint64_t deadline = (flags & kAbsolute) == 0
-                                     ? add_time(guest::monotonic_ns(), *value)
-                                     : (*value > origin ? *value - origin : 0);
+  const std::uint64_t deadline = (flags & kAbsolute) == 0 ? add_time(guest::monotonic_ns(), *value)
+                                                          : (*value > origin ? *value - origin : 0);
   timer.start(*value != 0 ? &deadline : nullptr, *interval);
   return task.arguments[3] == 0 || space.write_value(task.arguments[3], old) ? 0 : -EFAULT;
 }
@@ -137,8 +137,7 @@ std::int64_t make_signal_file(Task& task, std::uint32_t flags) {
     return node ? add_file(task, new SignalFile(node, O_RDWR | (flags & O_NONBLOCK), mask), flags)
                 : -ENOMEM;
   }
-  const Reference<File> file =
-      task.process->descriptors().find(static_cast<std::uint32_t>(number));
+  const Reference<File> file = task.process->descriptors().find(static_cast<std::uint32_t>(number));
   if (!file) {
     return -EBADF;
   }

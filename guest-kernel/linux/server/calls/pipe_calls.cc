@@ -138,12 +138,12 @@ std::int64_t copy_out(Task& task, const SpliceEnd& from, SpliceEnd& to, std::uin
   while (done < wanted) {
     auto piece = bytes.piece(consume ? 0 : done);
     piece = piece.first(std::min<std::uint64_t>(piece.size(), wanted - done));
-    result = to.pipe != nullptr || !to.file->is_seekable()
-                 ? to.file->write_bytes(task, piece)
-                 : to.file->write(task,
-                                  UserBuffer(std::span(const_cast<std::byte*>(piece.data()),
-                                                       piece.size())),
-                                  to.offset + done);
+    result =
+        to.pipe != nullptr || !to.file->is_seekable()
+            ? to.file->write_bytes(task, piece)
+            : to.file->write(
+                  task, UserBuffer(std::span(const_cast<std::byte*>(piece.data()), piece.size())),
+                  to.offset + done);
     if (result <= 0) {
       break;
     }
@@ -169,8 +169,7 @@ std::int64_t copy_in(Task& task, const SpliceEnd& from, SpliceEnd& to, std::uint
   while (done < size && pipe.bytes().room() != 0) {
     std::span<std::byte> piece = pipe.bytes().free_piece();
     piece = piece.first(std::min<std::uint64_t>(piece.size(), size - done));
-    result = piece.empty() ? -ENOMEM
-                           : from.file->read(task, UserBuffer(piece), from.offset + done);
+    result = piece.empty() ? -ENOMEM : from.file->read(task, UserBuffer(piece), from.offset + done);
     if (result <= 0) {
       break;
     }

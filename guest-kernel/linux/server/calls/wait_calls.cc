@@ -36,7 +36,8 @@ std::int64_t poll(Task& task) {
     if (entry->descriptor >= 0) {
       const auto file =
           task.process->descriptors().find(static_cast<std::uint64_t>(entry->descriptor));
-      results = file ? poll_readiness(*file) & (entry->events | kAlwaysPolled) : std::uint32_t{kInvalid};
+      results =
+          file ? poll_readiness(*file) & (entry->events | kAlwaysPolled) : std::uint32_t{kInvalid};
     }
     ready += results != 0 ? 1 : 0;
     constexpr std::uint64_t kResultsOffset = 6;

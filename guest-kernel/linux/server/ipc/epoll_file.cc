@@ -163,8 +163,8 @@ bool EpollFile::nests_too_deep(EpollFile& inner) {
 std::int64_t EpollFile::add(File& file, std::uint32_t descriptor, const EpollEvent& event) {
   const bool is_set = file.kind() == FileKind::kEpoll;
   if ((event.events & kEpollExclusive) != 0) {
-    constexpr std::uint32_t kAllowed = kReadable | kWritable | kError | kHangUp | kEpollWakeUp |
-                                       kEpollEdge | kEpollExclusive;
+    constexpr std::uint32_t kAllowed =
+        kReadable | kWritable | kError | kHangUp | kEpollWakeUp | kEpollEdge | kEpollExclusive;
     if ((event.events & ~kAllowed) != 0 || is_set) {
       return -EINVAL;
     }

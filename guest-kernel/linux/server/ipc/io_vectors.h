@@ -9,7 +9,7 @@
 
 namespace linux_server {
 
-inline constexpr std::uint64_t kMaximumVectors = 1024;           // IOV_MAX
+inline constexpr std::uint64_t kMaximumVectors = 1024;          // IOV_MAX
 inline constexpr std::uint64_t kMaximumTransfer = 0x7fff'f000;  // as Linux's MAX_RW_COUNT
 
 // A call's array of struct iovec, copied once.

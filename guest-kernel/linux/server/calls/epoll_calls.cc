@@ -82,7 +82,10 @@ std::int64_t wait(Task& task) {
   }
   const std::int64_t count = static_cast<EpollFile&>(*set).collect(
       task, task.arguments[1], static_cast<std::uint64_t>(maximum));
-  return count != 0 || task.is_due() ? count : task.wait(*set->changes());
+  if (count != 0 || task.is_due()) {
+    return count;
+  }
+  return task.interrupted ? -EINTR : task.wait(*set->changes());
 }
 
 std::int64_t call_epoll_wait(Task& task) {

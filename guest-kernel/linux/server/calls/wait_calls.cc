@@ -4,6 +4,7 @@
 #include <array>
 
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
 #include "guest-kernel/linux/server/ipc/signal_mask_scope.h"
@@ -19,6 +20,11 @@ struct PollEntry {
 };
 
 constexpr std::uint64_t kMaximumEntries = DescriptorTable::kMaximum;
+// A handler ends the wait whatever its SA_RESTART says.
+std::int64_t wait_for_files(Task& task) {
+  return task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
+}
+
 std::int64_t poll(Task& task) {
   const std::uint64_t count = static_cast<std::uint32_t>(task.arguments[1]);
   if (count > kMaximumEntries) {
@@ -45,7 +51,7 @@ std::int64_t poll(Task& task) {
       return -EFAULT;
     }
   }
-  return ready != 0 || task.is_due() ? ready : task.wait_for_any_file();
+  return ready != 0 || task.is_due() ? ready : wait_for_files(task);
 }
 
 std::int64_t call_poll(Task& task) {
@@ -149,7 +155,7 @@ std::int64_t select(Task& task) {
     ready += *found;
   }
   if (ready == 0 && !task.is_due()) {
-    return task.wait_for_any_file();
+    return wait_for_files(task);
   }
   for (const SelectGroup& group : groups) {
     if (group.address != 0 &&
@@ -204,6 +210,7 @@ constexpr CallEntry kCalls[] = {
     {__NR_ppoll, call_ppoll},
     {__NR_select, call_select},
     {__NR_pselect6, call_pselect},
+    {__NR_futex, call_futex},
 };
 
 }  // namespace

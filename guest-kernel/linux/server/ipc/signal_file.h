@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "guest-kernel/linux/server/ipc/anonymous_file.h"
-#include "guest-kernel/linux/server/ipc/pending_signals.h"
+#include "guest-kernel/linux/server/ipc/signal_arrivals.h"
 
 namespace linux_server {
 

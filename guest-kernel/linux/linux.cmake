@@ -27,7 +27,8 @@ add_custom_command(OUTPUT ${GUEST_CALL_NAMES}
   DEPENDS ${GUEST_LINUX}/call_names.cmake VERBATIM)
 
 file(GLOB server_sources CONFIGURE_DEPENDS
-  ${GUEST_LINUX}/server/*.cc ${GUEST_LINUX}/server/files/*.cc ${GUEST_LINUX}/server/calls/*.cc)
+  ${GUEST_LINUX}/server/*.cc ${GUEST_LINUX}/server/files/*.cc ${GUEST_LINUX}/server/calls/*.cc
+  ${GUEST_LINUX}/server/ipc/*.cc)
 set_source_files_properties(${GUEST_LINUX}/server/shim_image.S PROPERTIES
   COMPILE_DEFINITIONS SHIM_IMAGE="${GUEST_SHIM_IMAGE}"
   OBJECT_DEPENDS ${GUEST_SHIM_IMAGE})

@@ -46,6 +46,11 @@ void build_call_table() {
   add(signal_calls());
   add(time_calls());
   add(wait_calls());
+  add(pipe_calls());
+  add(event_calls());
+  add(epoll_calls());
+  add(socket_calls());
+  add(socket_message_calls());
   add(system_calls());
 }
 

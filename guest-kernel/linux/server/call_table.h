@@ -33,6 +33,11 @@ std::span<const CallEntry> exec_calls();
 std::span<const CallEntry> signal_calls();
 std::span<const CallEntry> time_calls();
 std::span<const CallEntry> wait_calls();
+std::span<const CallEntry> pipe_calls();
+std::span<const CallEntry> event_calls();
+std::span<const CallEntry> epoll_calls();
+std::span<const CallEntry> socket_calls();
+std::span<const CallEntry> socket_message_calls();
 std::span<const CallEntry> system_calls();
 
 inline constexpr std::size_t kCallNumbers = 512;

@@ -29,6 +29,11 @@ constexpr std::size_t kEntryHeader = offsetof(DirectoryEntry, name);
 }  // namespace
 
 File::~File() {
+  while (first_watch_ != nullptr) {
+    FileWatch& watch = *first_watch_;
+    watch.stop_watching();
+    watch.file_is_gone();
+  }
   if (is_path_only()) {
     return;
   }
@@ -41,6 +46,29 @@ File::~File() {
 bool File::is_path_only() const {
   return (flags_ & O_PATH) != 0;
 }
+
+void FileWatch::watch(File& file) {
+  stop_watching();
+  file_ = &file;
+  next_ = file.first_watch_;
+  if (next_ != nullptr) {
+    next_->previous_ = this;
+  }
+  file.first_watch_ = this;
+}
+
+void FileWatch::stop_watching() {
+  if (file_ == nullptr) {
+    return;
+  }
+  (previous_ != nullptr ? previous_->next_ : file_->first_watch_) = next_;
+  if (next_ != nullptr) {
+    next_->previous_ = previous_;
+  }
+  file_ = nullptr;
+  next_ = previous_ = nullptr;
+}
+
 bool File::may_read() const {
   const std::uint32_t mode = flags_ & O_ACCMODE;
   return (mode == O_RDONLY || mode == O_RDWR) && !is_path_only();

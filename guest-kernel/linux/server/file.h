@@ -10,10 +10,33 @@
 namespace linux_server {
 
 class InotifyFile;
+class FileWatch;
 struct Task;
+class WaitQueue;
 
 // What poll(2) asks and answers.
-enum Readiness : std::uint32_t { kReadable = 0x1, kWritable = 0x4, kInvalid = 0x20 };
+enum Readiness : std::uint32_t {
+  kReadable = 0x1,
+  kUrgent = 0x2,
+  kWritable = 0x4,
+  kError = 0x8,
+  kHangUp = 0x10,
+  kInvalid = 0x20,
+  kReadHangUp = 0x2000,
+};
+
+// Which class an open file is of, for the calls that are for one kind only.
+enum class FileKind : std::uint8_t {
+  kOther,
+  kPipe,
+  kSocket,
+  kEpoll,
+  kEvent,
+  kTimer,
+  kSignal,
+  kTerminal,
+  kTerminalMaster,
+};
 
 // An open file: what a descriptor refers to. Methods return what the system call does: a count, a
 // negative errno or kBlocked.
@@ -21,7 +44,7 @@ class File : public Counted {
  public:
   // Shares `node`.
   File(Node& node, std::uint32_t flags) : node_(&node), flags_(flags) {}
-  // Its locks end, and those who watch the node are told.
+  // Its locks end, and those who watch it or its node are told.
   ~File() override;
 
   Node& node() const { return *node_; }
@@ -57,12 +80,46 @@ class File : public Counted {
   // Which of Readiness hold now.
   virtual std::uint32_t readiness() const { return kReadable | kWritable; }
   virtual InotifyFile* inotify() { return nullptr; }
+  // Woken when readiness() may have changed. Null: it is always the same, as a regular file's.
+  virtual WaitQueue* changes() { return nullptr; }
+  virtual FileKind kind() const { return FileKind::kOther; }
   // True where mmap gives zeroed memory rather than the file's bytes (/dev/zero).
   virtual bool maps_zeroes() const { return false; }
 
  private:
+  friend class FileWatch;
+
   Reference<Node> node_;
   std::uint32_t flags_;
+  FileWatch* first_watch_ = nullptr;
+};
+
+// One who has to know when an open file is gone, and keeps no reference to it.
+class FileWatch {
+ public:
+  FileWatch() = default;
+  FileWatch(const FileWatch&) = delete;
+  FileWatch& operator=(const FileWatch&) = delete;
+
+  void watch(File& file);
+  void stop_watching();
+  File* watched() const { return file_; }
+  // The file that watches.
+  virtual File& watcher() = 0;
+  static FileWatch* first(const File& file) { return file.first_watch_; }
+  FileWatch* next() const { return next_; }
+
+ protected:
+  ~FileWatch() { stop_watching(); }
+
+ private:
+  friend class File;
+  // It is being destroyed, and no longer watched. May delete this.
+  virtual void file_is_gone() = 0;
+
+  File* file_ = nullptr;
+  FileWatch* next_ = nullptr;
+  FileWatch* previous_ = nullptr;
 };
 
 // An open directory. Its position is that of the last entry that was given.

@@ -13,6 +13,7 @@ class Counted {
   Counted& operator=(const Counted&) = delete;
   virtual ~Counted() = default;
 
+  std::uint32_t owners() const { return owners_; }
   void acquire() { ++owners_; }
   void release() {
     if (--owners_ == 0) {

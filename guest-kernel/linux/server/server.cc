@@ -14,6 +14,7 @@
 #include "guest-kernel/linux/server/files/file_systems.h"
 #include "guest-kernel/linux/server/files/proc_files.h"
 #include "guest-kernel/linux/server/files/system_files.h"
+#include "guest-kernel/linux/server/ipc/event_timer.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/native_calls.h"
 #include "guest-kernel/linux/server/path.h"
@@ -264,6 +265,7 @@ void Server::resume_ready() {
 }
 
 void Server::resume_due() {
+  run_due_events(guest::monotonic_ns());
   for (Task* task : all_tasks()) {
     if (task != nullptr && task->blocked && task->is_due()) {
       task->wait(ready_tasks());
@@ -305,7 +307,7 @@ bool Server::create_timer() {
 
 // One timer for all: it is set to the earliest deadline of those who wait.
 void Server::arm_timer() {
-  std::uint64_t earliest = flush_deadline_;
+  std::uint64_t earliest = std::min(flush_deadline_, next_event_deadline());
   for (const Task* task : all_tasks()) {
     if (task != nullptr && task->blocked) {
       earliest = std::min(earliest, task->deadline);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <iterator>
 
+#include "guest-kernel/linux/server/ipc/signal_arrivals.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/thread_redirect.h"
@@ -136,6 +137,7 @@ void send(Process& process, Task* task, const SignalInfo& info) {
   PendingSignals& pending = task != nullptr ? task->pending : process.pending;
   pending.add(info);
   process.signals_arrived.wake();
+  signal_arrivals().wake(kReadable);
   Task* receiver = task == nullptr ? find_receiver(process, number)
                    : (blocked_signals(*task) & signal_bit(number)) == 0 ? task
                                                                         : nullptr;

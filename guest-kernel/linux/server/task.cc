@@ -66,11 +66,43 @@ bool WaitQueue::wake_one() {
   return true;
 }
 
-void WaitQueue::wake() {
+void WaitQueue::wake(std::uint32_t events) {
   while (wake_one()) {
   }
   while (any_file().wake_one()) {
   }
+  for (WaitObserver* observer = first_observer_; observer != nullptr; observer = observer->next_) {
+    observer->woken(events);
+  }
+}
+
+WaitQueue::~WaitQueue() {
+  while (first_observer_ != nullptr) {
+    first_observer_->stop_observing();
+  }
+  wake();
+}
+
+void WaitObserver::observe(WaitQueue& queue) {
+  stop_observing();
+  queue_ = &queue;
+  next_ = queue.first_observer_;
+  if (next_ != nullptr) {
+    next_->previous_ = this;
+  }
+  queue.first_observer_ = this;
+}
+
+void WaitObserver::stop_observing() {
+  if (queue_ == nullptr) {
+    return;
+  }
+  (previous_ != nullptr ? previous_->next_ : queue_->first_observer_) = next_;
+  if (next_ != nullptr) {
+    next_->previous_ = previous_;
+  }
+  queue_ = nullptr;
+  next_ = previous_ = nullptr;
 }
 
 }  // namespace linux_server

@@ -12,6 +12,7 @@
 namespace linux_server {
 
 class Process;
+class WaitObserver;
 class WaitQueue;
 
 // A thread of a process, and the call that it waits for, if it does.
@@ -84,10 +85,11 @@ class WaitQueue {
   WaitQueue() = default;
   WaitQueue(const WaitQueue&) = delete;
   WaitQueue& operator=(const WaitQueue&) = delete;
-  ~WaitQueue() { wake(); }
+  ~WaitQueue();
 
-  // All who wait make their calls again, soon; so do those who wait for any file.
-  void wake();
+  // All who wait make their calls again, soon; so do those who wait for any file. `events`: the
+  // Readiness that may have begun, for the observers.
+  void wake(std::uint32_t events = ~std::uint32_t{0});
   // The one who waits longest only, and only where nobody polls it (futexes). False: nobody.
   bool wake_one();
   bool empty() const { return first_ == nullptr; }
@@ -97,8 +99,34 @@ class WaitQueue {
  private:
   friend struct Task;
 
+  friend class WaitObserver;
+
   Task* first_ = nullptr;
   Task* last_ = nullptr;
+  WaitObserver* first_observer_ = nullptr;
+};
+
+// Told each time that a queue is woken, for as long as both live.
+class WaitObserver {
+ public:
+  WaitObserver() = default;
+  WaitObserver(const WaitObserver&) = delete;
+  WaitObserver& operator=(const WaitObserver&) = delete;
+
+  void observe(WaitQueue& queue);
+  void stop_observing();
+
+ protected:
+  ~WaitObserver() { stop_observing(); }
+
+ private:
+  friend class WaitQueue;
+  // Must not change who observes the queue.
+  virtual void woken(std::uint32_t events) = 0;
+
+  WaitQueue* queue_ = nullptr;
+  WaitObserver* next_ = nullptr;
+  WaitObserver* previous_ = nullptr;
 };
 
 // Those whose calls are to be made again, in order. The server's loop empties it.

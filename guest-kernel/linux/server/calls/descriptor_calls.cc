@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/calls/record_locks.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
+#include "guest-kernel/linux/server/ipc/pipe.h"
 
 // Calls on descriptors: closing, duplicating, setting flags.
 namespace linux_server {
@@ -69,6 +70,8 @@ std::int64_t call_dup3(Task& task) {
   return duplicate_to(task, false, static_cast<std::uint32_t>(task.arguments[2]));
 }
 
+constexpr std::uint32_t kSetPipeSize = 1031;
+constexpr std::uint32_t kGetPipeSize = 1032;
 constexpr std::uint32_t kAddSeals = 1033;
 constexpr std::uint32_t kGetSeals = 1034;
 
@@ -161,6 +164,10 @@ std::int64_t call_fcntl(Task& task) {
     case F_SETSIG:
     case F_GETSIG:
       return 0;  // O_ASYNC tells nobody
+    case kSetPipeSize:
+      return set_pipe_capacity(*file, argument);
+    case kGetPipeSize:
+      return pipe_capacity(*file);
     default:
       return file->command(task, command, argument);
   }

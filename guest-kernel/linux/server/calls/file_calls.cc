@@ -7,19 +7,13 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/ipc/io_vectors.h"
 #include "guest-kernel/linux/server/notify.h"
 
 // Calls that read, write and seek.
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kMaximumTransfer = 0x7fff'f000;  // as Linux's MAX_RW_COUNT
-constexpr std::uint64_t kMaximumVectors = 1024;          // IOV_MAX
-
-struct IoVector {
-  std::uint64_t address;
-  std::uint64_t size;
-};
 
 enum class Direction : std::uint8_t { kRead, kWrite };
 
@@ -81,63 +75,17 @@ std::int64_t transfer_one(Task& task, Direction direction, const Position& posit
   return transfer(task, *file, buffer, direction, position);
 }
 
-// One at a time is read from a program: the server has one thread.
-constinit std::array<IoVector, kMaximumVectors> vector_memory;
-
-Result<std::span<const IoVector>> read_vectors(Task& task, std::uint64_t address,
-                                               std::uint64_t count) {
-  if (count > kMaximumVectors) {
-    return fail(EINVAL);
-  }
-  const auto vectors = std::span(vector_memory).first(count);
-  if (!task.process->space().read(address, std::as_writable_bytes(vectors))) {
-    return fail(EFAULT);
-  }
-  std::uint64_t total = 0;
-  for (IoVector& vector : vectors) {
-    if (static_cast<std::int64_t>(vector.size) < 0) {
-      return fail(EINVAL);
-    }
-    vector.size = std::min(vector.size, kMaximumTransfer - total);
-    total += vector.size;
-  }
-  return vectors;
-}
-
-std::int64_t transfer_vectors(Task& task, Direction direction, Position position = {}) {
+std::int64_t transfer_vectors(Task& task, Direction direction, const Position& position = {}) {
   Reference<File> file;
   if (const std::int64_t error = check(task, direction, position, file); error != 0) {
     return error;
   }
-  const auto vectors = read_vectors(task, task.arguments[1], task.arguments[2]);
-  if (!vectors) {
-    return as_error(vectors);
+  IoVectors vectors;
+  AddressSpace& space = task.process->space();
+  if (const auto read = vectors.read(space, task.arguments[1], task.arguments[2]); !read) {
+    return -read.error().number;
   }
-  std::int64_t total = 0;
-  for (const IoVector& vector : *vectors) {
-    if (vector.size == 0) {
-      continue;
-    }
-    const std::int64_t done =
-        transfer(task, *file, UserBuffer(task.process->space(), vector.address, vector.size),
-                 direction, position);
-    if (done == kBlocked && total != 0) {
-      // What there is is enough; the task does not wait after all.
-      static_cast<void>(task.wait_for_deadline());
-      total += task.progress;
-      task.progress = 0;
-      return total;
-    }
-    if (done < 0) {
-      return total != 0 ? total : done;
-    }
-    total += done;
-    position.offset += static_cast<std::uint64_t>(done);
-    if (static_cast<std::uint64_t>(done) < vector.size) {
-      break;
-    }
-  }
-  return total;
+  return transfer(task, *file, vectors.buffer(space), direction, position);
 }
 
 Position at(std::uint64_t offset) {

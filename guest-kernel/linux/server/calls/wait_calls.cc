@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <array>
 
-#include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/futex.h"
-#include "guest-kernel/linux/server/time_value.h"
+#include "guest-kernel/linux/server/ipc/call_deadline.h"
+#include "guest-kernel/linux/server/ipc/poll_readiness.h"
+#include "guest-kernel/linux/server/ipc/signal_mask_scope.h"
 
-// Calls that wait: for descriptors, for a futex, for a signal.
+// Waiting for descriptors: poll(2), select(2).
 namespace linux_server {
 namespace {
 
@@ -19,20 +20,16 @@ struct PollEntry {
 };
 
 constexpr std::uint64_t kMaximumEntries = DescriptorTable::kMaximum;
-
-// Sets the deadline of a call that waits for `interval`, the first time it is made. Null: for ever.
-void set_deadline(Task& task, const std::uint64_t* interval) {
-  if (!task.resumed) {
-    task.deadline = interval == nullptr ? Task::kNever : add_time(guest::monotonic_ns(), *interval);
-  }
+// A handler ends the wait whatever its SA_RESTART says.
+std::int64_t wait_for_files(Task& task) {
+  return task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
 }
 
-std::int64_t poll(Task& task, const std::uint64_t* interval) {
-  const std::uint64_t count = task.arguments[1];
+std::int64_t poll(Task& task) {
+  const std::uint64_t count = static_cast<std::uint32_t>(task.arguments[1]);
   if (count > kMaximumEntries) {
     return -EINVAL;
   }
-  set_deadline(task, interval);
   AddressSpace& space = task.process->space();
   std::int64_t ready = 0;
   for (std::uint64_t index = 0; index < count; ++index) {
@@ -41,85 +38,128 @@ std::int64_t poll(Task& task, const std::uint64_t* interval) {
     if (!entry) {
       return -EFAULT;
     }
-    entry->results = 0;
+    std::uint32_t results = 0;
     if (entry->descriptor >= 0) {
       const auto file =
           task.process->descriptors().find(static_cast<std::uint64_t>(entry->descriptor));
-      // POLLRDNORM and POLLWRNORM are the same as POLLIN and POLLOUT here.
-      const std::uint32_t ready_now = !file ? std::uint32_t{0} : file->readiness();
-      const std::uint32_t widened = ready_now | ((ready_now & kReadable) != 0 ? 0x40u : 0u) |
-                                    ((ready_now & kWritable) != 0 ? 0x100u : 0u);
-      entry->results = static_cast<std::uint16_t>(!file ? kInvalid : widened & entry->events);
+      results =
+          file ? poll_readiness(*file) & (entry->events | kAlwaysPolled) : std::uint32_t{kInvalid};
     }
-    ready += entry->results != 0 ? 1 : 0;
-    if (!space.write_value(address, *entry)) {
+    ready += results != 0 ? 1 : 0;
+    constexpr std::uint64_t kResultsOffset = 6;
+    if (!space.write_value(address + kResultsOffset, static_cast<std::uint16_t>(results))) {
       return -EFAULT;
     }
   }
-  return ready != 0 || task.is_due() ? ready
-         : task.interrupted          ? shim::kRestartUnlessHandled
-                                     : task.wait_for_any_file();
+  return ready != 0 || task.is_due() ? ready : wait_for_files(task);
 }
 
 std::int64_t call_poll(Task& task) {
-  const auto milliseconds = static_cast<std::int32_t>(task.arguments[2]);
-  const std::uint64_t interval = static_cast<std::uint64_t>(std::max(milliseconds, 0)) * 1'000'000;
-  return poll(task, milliseconds < 0 ? nullptr : &interval);
+  set_deadline_in_milliseconds(task, task.arguments[2]);
+  return poll(task);
+}
+
+// Tells the program how much of its time is left, where that can be written.
+std::int64_t return_remaining(Task& task, std::uint64_t address, std::int64_t result,
+                              bool microseconds) {
+  if (result == kBlocked || address == 0) {
+    return result;
+  }
+  TimeSpec left = to_time_spec(remaining_time(task));
+  left.nanoseconds /= microseconds ? 1000 : 1;
+  static_cast<void>(task.process->space().write_value(address, left));
+  return result;
+}
+
+// Reads the timespec and the mask that a call names, when it is made the first time.
+std::int64_t prepare(Task& task, std::uint64_t time, std::uint64_t mask, std::uint64_t mask_size) {
+  if (task.resumed) {
+    return 0;
+  }
+  std::uint64_t interval = 0;
+  if (time != 0) {
+    const auto value = read_time_spec(task.process->space(), time);
+    if (!value) {
+      return -value.error().number;
+    }
+    interval = *value;
+  }
+  if (const auto set = set_signal_mask_for_call(task, mask, mask_size); !set) {
+    return -set.error().number;
+  }
+  set_deadline(task, time != 0 ? &interval : nullptr);
+  return 0;
 }
 
 std::int64_t call_ppoll(Task& task) {
-  if (task.arguments[2] == 0) {
-    return poll(task, nullptr);
-  }
-  const auto interval = read_time_spec(task.process->space(), task.arguments[2]);
-  return interval ? poll(task, &*interval) : -interval.error().number;
+  const std::uint64_t time = task.arguments[2];
+  const std::int64_t error = prepare(task, time, task.arguments[3], task.arguments[4]);
+  return error != 0 ? error : return_remaining(task, time, poll(task), false);
 }
 
 using DescriptorSet = std::array<std::uint64_t, DescriptorTable::kMaximum / 64>;
 
-std::int64_t select(Task& task, const std::uint64_t* interval) {
+struct SelectGroup {
+  std::uint32_t wanted;
+  std::uint64_t address;
+  DescriptorSet set;
+};
+
+// Marks in `group.set` those that are ready and returns how many; EBADF.
+Result<std::int64_t> test_group(DescriptorTable& table, SelectGroup& group, std::uint64_t bits) {
+  std::int64_t ready = 0;
+  for (std::uint64_t number = 0; number < bits; ++number) {
+    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
+    std::uint64_t& word = group.set[number / 64];
+    if ((word & bit) == 0) {
+      continue;
+    }
+    const auto file = table.find(number);
+    if (!file) {
+      return fail(EBADF);
+    }
+    if ((file->readiness() & group.wanted) != 0) {
+      ++ready;
+    } else {
+      word &= ~bit;
+    }
+  }
+  return ready;
+}
+
+std::int64_t select(Task& task) {
   const auto count = static_cast<std::int32_t>(task.arguments[0]);
   if (count < 0) {
     return -EINVAL;
   }
-  set_deadline(task, interval);
   const std::uint64_t bits =
       std::min<std::uint64_t>(static_cast<std::uint64_t>(count), DescriptorTable::kMaximum);
   const std::size_t bytes = (bits + 63) / 64 * 8;
   AddressSpace& space = task.process->space();
-  constexpr std::array<std::uint32_t, 3> kWanted = {kReadable, kWritable, 0};
-  std::array<DescriptorSet, 3> results = {};
+  std::array<SelectGroup, 3> groups = {
+      SelectGroup{kReadable | kHangUp | kError, task.arguments[1], {}},
+      SelectGroup{kWritable | kError, task.arguments[2], {}},
+      SelectGroup{kUrgent, task.arguments[3], {}}};
   std::int64_t ready = 0;
-  for (std::size_t group = 0; group < kWanted.size(); ++group) {
-    const std::uint64_t address = task.arguments[group + 1];
-    if (address == 0) {
+  for (SelectGroup& group : groups) {
+    if (group.address == 0) {
       continue;
     }
-    DescriptorSet set = {};
-    if (!space.read(address, std::as_writable_bytes(std::span(set)).first(bytes))) {
+    if (!space.read(group.address, std::as_writable_bytes(std::span(group.set)).first(bytes))) {
       return -EFAULT;
     }
-    for (std::uint64_t number = 0; number < bits; ++number) {
-      if (((set[number / 64] >> (number % 64)) & 1) == 0) {
-        continue;
-      }
-      const auto file = task.process->descriptors().find(number);
-      if (!file) {
-        return -EBADF;
-      }
-      if ((file->readiness() & kWanted[group]) != 0) {
-        results[group][number / 64] |= std::uint64_t{1} << (number % 64);
-        ++ready;
-      }
+    const auto found = test_group(task.process->descriptors(), group, bits);
+    if (!found) {
+      return -found.error().number;
     }
+    ready += *found;
   }
   if (ready == 0 && !task.is_due()) {
-    return task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
+    return wait_for_files(task);
   }
-  for (std::size_t group = 0; group < kWanted.size(); ++group) {
-    const std::uint64_t address = task.arguments[group + 1];
-    if (address != 0 &&
-        !space.write(address, std::as_bytes(std::span(results[group])).first(bytes))) {
+  for (const SelectGroup& group : groups) {
+    if (group.address != 0 &&
+        !space.write(group.address, std::as_bytes(std::span(group.set)).first(bytes))) {
       return -EFAULT;
     }
   }
@@ -127,35 +167,50 @@ std::int64_t select(Task& task, const std::uint64_t* interval) {
 }
 
 std::int64_t call_select(Task& task) {
-  if (task.arguments[4] == 0) {
-    return select(task, nullptr);
+  const std::uint64_t address = task.arguments[4];
+  if (!task.resumed && address == 0) {
+    set_deadline(task, nullptr);
+  } else if (!task.resumed) {
+    const auto value = task.process->space().read_value<TimeValue>(address);
+    if (!value) {
+      return -EFAULT;
+    }
+    if (value->microseconds < 0 || value->seconds < 0) {
+      return -EINVAL;
+    }
+    const auto microseconds = static_cast<std::uint64_t>(value->microseconds);
+    const std::uint64_t interval =
+        add_time(*to_nanoseconds(value->seconds, 0),
+                 std::min(microseconds, ~std::uint64_t{0} / 2000) * 1000);
+    set_deadline(task, &interval);
   }
-  const auto value = task.process->space().read_value<TimeValue>(task.arguments[4]);
-  if (!value) {
-    return -EFAULT;
-  }
-  if (value->microseconds < 0 || value->seconds < 0) {
-    return -EINVAL;
-  }
-  const auto interval = to_nanoseconds(value->seconds, 0);
-  const std::uint64_t total =
-      add_time(*interval, std::min<std::uint64_t>(static_cast<std::uint64_t>(value->microseconds),
-                                                  ~std::uint64_t{0} / 2000) *
-                              1000);
-  return select(task, &total);
+  return return_remaining(task, address, select(task), true);
 }
 
 std::int64_t call_pselect(Task& task) {
-  if (task.arguments[4] == 0) {
-    return select(task, nullptr);
+  struct Mask {
+    std::uint64_t address;
+    std::uint64_t size;
+  };
+  Mask mask = {0, sizeof(std::uint64_t)};
+  if (!task.resumed && task.arguments[5] != 0) {
+    const auto given = task.process->space().read_value<Mask>(task.arguments[5]);
+    if (!given) {
+      return -EFAULT;
+    }
+    mask = *given;
   }
-  const auto interval = read_time_spec(task.process->space(), task.arguments[4]);
-  return interval ? select(task, &*interval) : -interval.error().number;
+  const std::uint64_t time = task.arguments[4];
+  const std::int64_t error = prepare(task, time, mask.address, mask.size);
+  return error != 0 ? error : return_remaining(task, time, select(task), false);
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_poll, call_poll},        {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
-    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex},
+    {__NR_poll, call_poll},
+    {__NR_ppoll, call_ppoll},
+    {__NR_select, call_select},
+    {__NR_pselect6, call_pselect},
+    {__NR_futex, call_futex},
 };
 
 }  // namespace

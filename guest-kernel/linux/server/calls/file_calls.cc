@@ -241,12 +241,18 @@ std::int64_t call_seek(Task& task) {
 }
 
 std::int64_t call_getdents64(Task& task) {
+  constexpr std::uint32_t kMaximumSize = 1 << 20;
   const Reference<File> file = file_of(task, task.arguments[0]);
-  return file ? file->list(task,
-                           UserBuffer(task.process->space(), task.arguments[1],
-                                      std::min<std::uint64_t>(
-                                          static_cast<std::uint32_t>(task.arguments[2]), 1 << 20)))
-              : -EBADF;
+  if (!file) {
+    return -EBADF;
+  }
+  const auto size = std::min(static_cast<std::uint32_t>(task.arguments[2]), kMaximumSize);
+  const std::int64_t result =
+      file->list(task, UserBuffer(task.process->space(), task.arguments[1], size));
+  if (result >= 0) {
+    notify(file->node(), NodeEvent::kAccessed);
+  }
+  return result;
 }
 
 constexpr CallEntry kCalls[] = {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/notify.h"
@@ -29,6 +30,11 @@ struct Position {
   std::uint64_t offset = 0;
   bool at_end = false;  // as O_APPEND
 };
+
+// Whether a program could have such a buffer at all.
+bool is_user_range(std::uint64_t address, std::uint64_t size) {
+  return address <= abi::kUserEnd && size <= abi::kUserEnd - address;
+}
 
 bool may_transfer(const File& file, Direction direction) {
   return direction == Direction::kRead ? file.may_read() : file.may_write();
@@ -73,8 +79,8 @@ std::int64_t transfer_one(Task& task, Direction direction, const Position& posit
   if (const std::int64_t error = check(task, direction, position, file); error != 0) {
     return error;
   }
-  if (static_cast<std::int64_t>(task.arguments[2]) < 0) {
-    return -EINVAL;
+  if (!is_user_range(task.arguments[1], task.arguments[2])) {
+    return -EFAULT;
   }
   const UserBuffer buffer(task.process->space(), task.arguments[1],
                           std::min(task.arguments[2], kMaximumTransfer));
@@ -97,6 +103,9 @@ Result<std::span<const IoVector>> read_vectors(Task& task, std::uint64_t address
   for (IoVector& vector : vectors) {
     if (static_cast<std::int64_t>(vector.size) < 0) {
       return fail(EINVAL);
+    }
+    if (!is_user_range(vector.address, vector.size)) {
+      return fail(EFAULT);
     }
     vector.size = std::min(vector.size, kMaximumTransfer - total);
     total += vector.size;

@@ -13,10 +13,10 @@
 #include "check.h"
 
 // Files of the read-only root, its directories and links, /dev and /proc. The root that the test
-// makes has /data/numbers ("0123456789" 500 times), /data/empty, /data/link → numbers,
-// /data/loop → loop, /data/up → .. and /data/inner/.
+// makes has /fixed/numbers ("0123456789" 500 times), /fixed/empty, /fixed/link → numbers,
+// /fixed/loop → loop, /fixed/up → .. and /fixed/inner/.
 
-static const char kNumbers[] = "/data/numbers";
+static const char kNumbers[] = "/fixed/numbers";
 enum { kNumbersSize = 5000 };
 
 static void test_reading(void) {
@@ -84,45 +84,46 @@ static void test_names(void) {
   struct stat status;
   CHECK(stat(kNumbers, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == kNumbersSize);
   const ino_t inode = status.st_ino;
-  CHECK(stat("/data/link", &status) == 0 && status.st_ino == inode);
-  CHECK(lstat("/data/link", &status) == 0 && S_ISLNK(status.st_mode) && status.st_size == 7);
-  CHECK(stat("/data/up/data/./inner/../numbers", &status) == 0 && status.st_ino == inode);
-  CHECK(stat("/../../data//numbers", &status) == 0 && status.st_ino == inode);
-  CHECK_ERROR(stat("/data/numbers/", &status), ENOTDIR);
-  CHECK_ERROR(stat("/data/numbers/x", &status), ENOTDIR);
-  CHECK_ERROR(stat("/data/nothing", &status), ENOENT);
+  CHECK(stat("/fixed/link", &status) == 0 && status.st_ino == inode);
+  CHECK(lstat("/fixed/link", &status) == 0 && S_ISLNK(status.st_mode) && status.st_size == 7);
+  CHECK(stat("/fixed/up/fixed/./inner/../numbers", &status) == 0 && status.st_ino == inode);
+  CHECK(stat("/../../fixed//numbers", &status) == 0 && status.st_ino == inode);
+  CHECK_ERROR(stat("/fixed/numbers/", &status), ENOTDIR);
+  CHECK_ERROR(stat("/fixed/numbers/x", &status), ENOTDIR);
+  CHECK_ERROR(stat("/fixed/nothing", &status), ENOENT);
   CHECK_ERROR(stat("", &status), ENOENT);
-  CHECK_ERROR(stat("/data/loop", &status), ELOOP);
-  CHECK_ERROR(open("/data/link", O_RDONLY | O_NOFOLLOW), ELOOP);
+  CHECK_ERROR(stat("/fixed/loop", &status), ELOOP);
+  CHECK_ERROR(open("/fixed/link", O_RDONLY | O_NOFOLLOW), ELOOP);
   CHECK_ERROR(open(kNumbers, O_RDONLY | O_DIRECTORY), ENOTDIR);
   CHECK_ERROR(open(kNumbers, O_WRONLY), EROFS);
-  CHECK_ERROR(open("/data/new", O_WRONLY | O_CREAT, 0600), EROFS);
+  CHECK_ERROR(open("/fixed/new", O_WRONLY | O_CREAT, 0600), EROFS);
   CHECK_ERROR(open(kNumbers, O_RDONLY | O_CREAT | O_EXCL, 0600), EEXIST);
-  CHECK_ERROR(open("/data", O_WRONLY), EISDIR);
-  CHECK_ERROR(mkdir("/data", 0700), EEXIST);
-  CHECK_ERROR(mkdir("/data/new", 0700), EROFS);
+  CHECK_ERROR(open("/fixed", O_WRONLY), EISDIR);
+  CHECK_ERROR(mkdir("/fixed", 0700), EEXIST);
+  CHECK_ERROR(mkdir("/fixed/new", 0700), EROFS);
   CHECK_ERROR(unlink(kNumbers), EROFS);
-  CHECK_ERROR(unlink("/nothing"), ENOENT);
+  CHECK_ERROR(unlink("/nothing"), EROFS);
+  CHECK_ERROR(unlink("/nothing/at/all"), ENOENT);
   static char path[5000];
   memset(path, 'a', sizeof(path) - 1);
   CHECK_ERROR(stat(path, &status), ENAMETOOLONG);
   path[300] = 0;
   CHECK_ERROR(stat(path, &status), ENAMETOOLONG);
   char target[16];
-  CHECK(readlink("/data/link", target, sizeof(target)) == 7 && memcmp(target, "numbers", 7) == 0);
-  CHECK(readlink("/data/link", target, 3) == 3);
+  CHECK(readlink("/fixed/link", target, sizeof(target)) == 7 && memcmp(target, "numbers", 7) == 0);
+  CHECK(readlink("/fixed/link", target, 3) == 3);
   CHECK_ERROR(readlink(kNumbers, target, sizeof(target)), EINVAL);
-  CHECK_ERROR(readlink("/data/link", target, 0), EINVAL);
+  CHECK_ERROR(readlink("/fixed/link", target, 0), EINVAL);
   CHECK(access(kNumbers, R_OK) == 0);
   CHECK_ERROR(access(kNumbers, X_OK), EACCES);
   CHECK_ERROR(access(kNumbers, W_OK), EROFS);
   char directory[64];
-  CHECK(chdir("/data/inner") == 0 &&
-        strcmp(getcwd(directory, sizeof(directory)), "/data/inner") == 0);
+  CHECK(chdir("/fixed/inner") == 0 &&
+        strcmp(getcwd(directory, sizeof(directory)), "/fixed/inner") == 0);
   CHECK(stat("../numbers", &status) == 0);
   CHECK(getcwd(directory, 5) == NULL && errno == ERANGE);
   CHECK_ERROR(chdir("../numbers"), ENOTDIR);
-  int data = open("/data", O_RDONLY | O_DIRECTORY);
+  int data = open("/fixed", O_RDONLY | O_DIRECTORY);
   CHECK(data >= 0 && fstatat(data, "numbers", &status, 0) == 0);
   CHECK_ERROR(fstatat(data, "numbers", &status, 0x40000000), EINVAL);
   CHECK_ERROR(fstatat(99, "numbers", &status, 0), EBADF);
@@ -141,7 +142,7 @@ static void test_names(void) {
 }
 
 static void test_directories(void) {
-  DIR* directory = opendir("/data");
+  DIR* directory = opendir("/fixed");
   CHECK(directory != NULL);
   int count = 0;
   int seen_numbers = 0;

@@ -32,16 +32,17 @@ void tell(Node& watched, std::uint32_t event, std::string_view name, std::uint32
 
 void notify_self(Node& node, std::uint32_t event) {
   if (node.extras() != nullptr) {
-    tell(node, event | (node.is_directory() ? std::uint32_t{IN_ISDIR} : 0), {}, 0);
+    const bool marked = node.is_directory() && event != IN_MOVE_SELF;
+    tell(node, event | (marked ? std::uint32_t{IN_ISDIR} : 0), {}, 0);
   }
 }
 
 void notify(Node& node, std::uint32_t event) {
-  notify_self(node, event);
   if (node.parent() != nullptr && !node.is_removed()) {
     notify_entry(*node.parent(), event | (node.is_directory() ? std::uint32_t{IN_ISDIR} : 0),
                  node.name());
   }
+  notify_self(node, event);
 }
 
 void notify_entry(Node& directory, std::uint32_t event, std::string_view name,

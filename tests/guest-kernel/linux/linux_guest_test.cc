@@ -100,11 +100,11 @@ TEST_F(LinuxGuestTest, SearchesThePathAndFollowsLinks) {
 
 TEST_F(LinuxGuestTest, BusyboxReadsFiles) {
   // The sum of ("0123456789" 500 times), as sha256sum has it on any machine.
-  const Outcome outcome = run("busybox sha256sum /data/numbers /data/empty");
+  const Outcome outcome = run("busybox sha256sum /fixed/numbers /fixed/empty");
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.console,
               HasSubstr("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
-  EXPECT_EQ(run("busybox wc -c /data/numbers").console, "5000 /data/numbers\n");
+  EXPECT_EQ(run("busybox wc -c /fixed/numbers").console, "5000 /fixed/numbers\n");
 }
 
 TEST_F(LinuxGuestTest, BusyboxCopiesMuch) {
@@ -121,9 +121,9 @@ TEST_F(LinuxGuestTest, CommandsThatCannotRun) {
   EXPECT_EQ(broken.exit_code, 126);
   EXPECT_EQ(broken.console, "broken: not an x86-64 ELF executable that can be loaded\n");
   EXPECT_EQ(run("/bin/plain").exit_code, 126);
-  EXPECT_EQ(run("/data").exit_code, 126);
-  EXPECT_EQ(run("/data/loop").exit_code, 126);
-  EXPECT_EQ(run("/data/nothing").exit_code, 127);
+  EXPECT_EQ(run("/fixed").exit_code, 126);
+  EXPECT_EQ(run("/fixed/loop").exit_code, 126);
+  EXPECT_EQ(run("/fixed/nothing").exit_code, 127);
 }
 
 class GuestProgramTest : public LinuxGuestTest, public testing::WithParamInterface<const char*> {};

@@ -215,7 +215,8 @@ TEST_F(TmpfsTest, Seals) {
   EXPECT_EQ(path(file), "/memfd:x (deleted)");
   EXPECT_EQ(file.write(bytes_of("0123456789"), 0), 10);
   file.set_seals(kSealGrow);
-  EXPECT_EQ(file.write(bytes_of("abcd"), 8), 2);
+  EXPECT_EQ(file.write(bytes_of("abcd"), 8), -EPERM);
+  EXPECT_EQ(file.write(bytes_of("ab"), 8), 2);
   EXPECT_EQ(file.write(bytes_of("abcd"), 10), -EPERM);
   EXPECT_EQ(error_of(file.truncate(11)), EPERM);
   EXPECT_EQ(error_of(file.truncate(5)), 0);

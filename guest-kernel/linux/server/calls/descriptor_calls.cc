@@ -157,7 +157,7 @@ std::int64_t call_fcntl(Task& task) {
       return add_seals(*file, argument);
     case kGetSeals: {
       const TmpfsFile* memory = file->node().memory_file();
-      return memory != nullptr ? memory->seals() : -EINVAL;
+      return memory != nullptr ? std::int64_t{memory->seals()} : -EINVAL;
     }
     case kSetOwner:
     case F_GETOWN:

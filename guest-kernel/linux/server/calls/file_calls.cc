@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/ipc/io_vectors.h"
@@ -23,6 +24,11 @@ struct Position {
   std::uint64_t offset = 0;
   bool at_end = false;  // as O_APPEND
 };
+
+// Whether a program could have such a buffer at all.
+bool is_user_range(std::uint64_t address, std::uint64_t size) {
+  return address <= abi::kUserEnd && size <= abi::kUserEnd - address;
+}
 
 bool may_transfer(const File& file, Direction direction) {
   return direction == Direction::kRead ? file.may_read() : file.may_write();
@@ -67,8 +73,8 @@ std::int64_t transfer_one(Task& task, Direction direction, const Position& posit
   if (const std::int64_t error = check(task, direction, position, file); error != 0) {
     return error;
   }
-  if (static_cast<std::int64_t>(task.arguments[2]) < 0) {
-    return -EINVAL;
+  if (!is_user_range(task.arguments[1], task.arguments[2])) {
+    return -EFAULT;
   }
   const UserBuffer buffer(task.process->space(), task.arguments[1],
                           std::min(task.arguments[2], kMaximumTransfer));
@@ -189,12 +195,18 @@ std::int64_t call_seek(Task& task) {
 }
 
 std::int64_t call_getdents64(Task& task) {
+  constexpr std::uint32_t kMaximumSize = 1 << 20;
   const Reference<File> file = file_of(task, task.arguments[0]);
-  return file ? file->list(task,
-                           UserBuffer(task.process->space(), task.arguments[1],
-                                      std::min<std::uint64_t>(
-                                          static_cast<std::uint32_t>(task.arguments[2]), 1 << 20)))
-              : -EBADF;
+  if (!file) {
+    return -EBADF;
+  }
+  const auto size = std::min(static_cast<std::uint32_t>(task.arguments[2]), kMaximumSize);
+  const std::int64_t result =
+      file->list(task, UserBuffer(task.process->space(), task.arguments[1], size));
+  if (result >= 0) {
+    notify(file->node(), NodeEvent::kAccessed);
+  }
+  return result;
 }
 
 constexpr CallEntry kCalls[] = {

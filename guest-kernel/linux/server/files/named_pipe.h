@@ -8,7 +8,7 @@ namespace linux_server {
 // The "error" of an open that has to wait: the task waits already.
 inline constexpr int kOpenBlocked = -1;
 
-// Opens a named pipe, whose state is the node's attachment. kOpenBlocked: there is nobody at the
+// Opens a named pipe. kOpenBlocked: there is nobody at the
 // other end yet.
 Result<Reference<File>> open_named_pipe(Task& task, Node& node, std::uint32_t flags);
 

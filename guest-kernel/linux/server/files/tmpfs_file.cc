@@ -108,12 +108,6 @@ std::int64_t TmpfsFile::write_pages(std::uint64_t offset, std::uint64_t size,
     return -EFBIG;
   }
   size = std::min(size, kMaximumSize - offset);
-  if ((seals_ & kSealGrow) != 0 && offset + size > size_) {
-    if (offset >= size_) {
-      return -EPERM;
-    }
-    size = size_ - offset;
-  }
   std::uint64_t done = 0;
   std::int64_t error = 0;
   while (done < size) {
@@ -125,6 +119,10 @@ std::int64_t TmpfsFile::write_pages(std::uint64_t offset, std::uint64_t size,
     const std::uint64_t in_page = (offset + done) % kPage;
     const std::uint64_t count =
         std::min({static_cast<std::uint64_t>(piece.size()), size - done, kPage - in_page});
+    if ((seals_ & kSealGrow) != 0 && offset + done + count > size_) {
+      error = -EPERM;
+      break;
+    }
     const std::uint64_t page = pages_.make((offset + done) / kPage, count != kPage);
     if (page == PageTree::kNone) {
       error = -ENOSPC;

@@ -57,7 +57,7 @@ class Cache:
         # Apt leaves out what it has fetched already.
         done = self._apt("--print-uris", self.folder / "nothing", names)
         if done.returncode != 0:
-            raise PackageError(self._why(done.stderr, names))
+            raise PackageError(self._why(done.stdout + done.stderr, names))
         packages = []
         for line in done.stdout.splitlines():
             # 'URI' FILE SIZE HASH:DIGEST
@@ -90,7 +90,7 @@ class Cache:
             report(f"downloading {len(absent)} packages")
             done = self._apt("--download-only", self.folder, names)
             if done.returncode != 0:
-                raise PackageError(self._why(done.stderr, names))
+                raise PackageError(self._why(done.stdout + done.stderr, names))
         if missing:
             report(f"unpacking {len(missing)} packages")
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -130,7 +130,8 @@ class Cache:
         fetched = re.search(r"Failed to fetch (\S+)\s+(.*)", text)
         if fetched:
             return f"cannot download {fetched[1]}: {fetched[2]}"
-        reasons = [line.strip() for line in text.splitlines() if line.strip()]
+        reasons = re.findall(r"^ *(\S+ : (?:Pre)?Depends: .*)", text, re.MULTILINE)
+        reasons = reasons or [line.strip() for line in text.splitlines() if line.startswith("E:")]
         return f"apt cannot install {' '.join(names)}: " + " ".join(reasons)
 
 

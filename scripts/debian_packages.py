@@ -107,7 +107,7 @@ class Cache:
                    "APT::Get::AllowUnauthenticated": "0", "APT::Install-Recommends": "0"}
         if os.geteuid() == 0:
             options["APT::Sandbox::User"] = "root"  # Another one could not write to the cache.
-        command = ["apt-get", "install", "-qq", "--yes", action]
+        command = ["apt-get", "install", "-q", "--yes", action]
         for key, value in options.items():
             command += ["-o", f"{key}={value}"]
         try:
@@ -121,7 +121,8 @@ class Cache:
         unknown = re.findall(r"Unable to locate package (\S+)", text)
         unknown += re.findall(r"Couldn't find any package by (?:glob|regex) '([^']*)'", text)
         unknown += re.findall(r"Package '([^']*)' has no installation candidate", text)
-        unknown += re.findall(r"Version '([^']*)' for '[^']*' was not found", text)
+        unknown += [f"{name}={version}" for version, name in
+                    re.findall(r"Version '([^']*)' for '([^']*)' was not found", text)]
         if unknown:
             return (f"apt knows no package {', '.join(repr(name) for name in dict.fromkeys(unknown))}; "
                     "if there should be one, `apt-get update` may make it known")
@@ -132,7 +133,7 @@ class Cache:
             return f"cannot download {fetched[1]}: {fetched[2]}"
         reasons = re.findall(r"^ *(\S+ : (?:Pre)?Depends: .*)", text, re.MULTILINE)
         reasons = reasons or [line.strip() for line in text.splitlines() if line.startswith("E:")]
-        return f"apt cannot install {' '.join(names)}: " + " ".join(reasons)
+        return f"apt cannot install {' '.join(names)}: " + "; ".join(reasons)
 
 
 def digest_of(file):

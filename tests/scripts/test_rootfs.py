@@ -207,7 +207,7 @@ class RootFs(unittest.TestCase):
     def test_names_what_is_wrong(self):
         self.assertIn("no package 'hallo'", self.refuse("hello", "hallo"))
         self.assertIn("no-such-library", self.refuse("unmet"))
-        self.assertIn("'9.9'", self.refuse("hello=9.9"))
+        self.assertIn("no package 'hello=9.9'", self.refuse("hello=9.9"))
         self.assertIn("/etc/hello.conf", self.refuse("hello", "in-the-way"))
         self.assertIn("SOURCE_DATE_EPOCH is 'soon'", self.refuse("hello", SOURCE_DATE_EPOCH="soon"))
         self.assertIn("cannot use the folder", self.refuse("--cache", "/proc/none", "hello"))

@@ -120,17 +120,23 @@ class RootTree:
         present = self.nodes.get(name)
         if present is None or present.is_directory():
             self.add(name, entry)
+        elif not present.is_link():
+            raise self._clash(name)
 
     def add(self, name, entry):
         present = self.nodes.get(name)
         if present is not None and present.is_directory() and not entry.is_directory():
             if entry.is_link():
                 return  # As dpkg does it: a directory that is there stays.
-            raise PackageError(f"/{name} is a directory in one package and a file in another")
+            raise self._clash(name)
         parent = posixpath.dirname(name)
         if parent and parent not in self.nodes:
             self.add(parent, directory())
         self.nodes[name] = entry
+
+    @staticmethod
+    def _clash(name):
+        return PackageError(f"/{name} is a directory in one package and a file in another")
 
     def add_missing(self, name, entry):
         if self.place(name) not in self.nodes:

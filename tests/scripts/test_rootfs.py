@@ -172,9 +172,27 @@ class RootFs(unittest.TestCase):
         archive = self.make("hello")
         self.assertEqual(len(archive) % LARGE_PAGE, 0)
         large = {name: entry for name, entry in read_newc(archive).items() if len(entry[1]) >= 4096}
-        self.assertEqual(len(large), 2)
+        self.assertEqual(set(large), {".newc-index", "usr/bin/hello", "usr/lib/x86_64-linux-gnu/libhello.so.1"})
         for name, entry in large.items():
             self.assertEqual(entry[2] % 4096, 0, name)
+
+    def test_an_index_repeats_the_entries(self):
+        archive = self.make("hello")
+        entries = read_newc(archive)
+        self.assertEqual(next(iter(entries)), ".newc-index")
+        index = entries.pop(".newc-index")[1]
+        offset = 0
+        for name in [name for name in entries if name != "."] + ["TRAILER!!!"]:
+            self.assertEqual(index[offset:offset + 6], b"070701")
+            fields = [int(index[offset + 6 + 8 * n:offset + 14 + 8 * n], 16) for n in range(13)]
+            self.assertEqual(index[offset + 110:offset + 110 + fields[11]], name.encode() + b"\0")
+            offset = (offset + 110 + fields[11] + 3) & ~3
+            if name in entries:
+                mode, content, _, links, modified = entries[name]
+                self.assertEqual((fields[1], fields[4], fields[5], fields[6]), (mode, links, modified, len(content)))
+                start = fields[7] << 32 | fields[8]
+                self.assertEqual(archive[start:start + fields[6]], content, name)
+        self.assertEqual(offset, len(index))
 
     def test_the_same_packages_give_the_same_bytes(self):
         first = self.make("hello", "other-editor")

@@ -17,9 +17,9 @@ namespace ensemble::vmm {
 // ends, and by signalling `loss_event`, whose reader ends whatever relied on the contents.
 class MappedFile {
  public:
-  // Maps the first `file_size` bytes of `fd`, which is not 0, and may be closed afterwards. The rest
-  // of the last page reads as zero. `name` is for errors. `loss_event` is an eventfd that outlives
-  // this.
+  // Maps the first `file_size` bytes of `fd`, which is not 0, and may be closed afterwards. The
+  // rest of the last page reads as zero. `name` is for errors. `loss_event` is an eventfd that
+  // outlives this.
   static Result<MappedFile> map(std::string name, int fd, uint64_t file_size, int loss_event);
 
   MappedFile(MappedFile&& other) noexcept;

@@ -163,7 +163,8 @@ void Grammar::add_run() {
   app.add_option("--cpus", run_.cpus, "Number of CPUs, 1 to 8; default: the profile's");
   app.add_option("--memory", run_.memory, "RAM, such as 512M or 2G; default: the profile's");
   app.add_option("--kernel", run_.kernel, "PVH ELF kernel to boot instead of Ensemble's");
-  app.add_option("--initrd", run_.initrd, "newc cpio archive to use as root file system");
+  app.add_option("--rootfs,--initrd", run_.rootfs,
+                 "Root file system to use, a newc cpio archive; scripts/rootfs makes them");
   app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
   app.add_option("--report", run_.report, "Write times, memory and exits to this file, as JSON");
   set_action(app, [this] { return run(run_, log_level_); });

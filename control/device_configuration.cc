@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 #include <utility>
 
 #include "control/memory_size.h"
@@ -98,6 +100,19 @@ void add_module(proto::Configuration& configuration, const char* name, std::stri
   }
 }
 
+// Ensemble's kernel would only say it in the middle of its boot.
+Result<void> check_archive(const std::string& path) {
+  constexpr std::string_view kMagic = "070701";
+  std::array<char, kMagic.size()> start{};
+  const vmm::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (::pread(file.get(), start.data(), start.size(), 0) != std::ssize(start) ||
+      std::string_view(start.data(), start.size()) != kMagic) {
+    return fail("the root file system '{}' is no newc cpio archive; scripts/rootfs makes them",
+                path);
+  }
+  return {};
+}
+
 // A kernel of the user's own need not want Ensemble's boot package and root file system; it gets
 // them where they exist. Ensemble's own cannot do without.
 Result<void> add_boot_files(proto::Configuration& configuration, const RunOptions& options,
@@ -114,10 +129,16 @@ Result<void> add_boot_files(proto::Configuration& configuration, const RunOption
   } else if (!options.kernel) {
     return std::unexpected(boot.error());
   }
-  auto root = choose_file(options.initrd, "initrd", &InstallationFiles::root_file_system, files);
+  auto root =
+      choose_file(options.rootfs, "root file system", &InstallationFiles::root_file_system, files);
+  if (root && !options.kernel) {
+    if (auto checked = check_archive(*root); !checked) {
+      return checked;
+    }
+  }
   if (root) {
     add_module(configuration, "root", {}, std::move(*root));
-  } else if (!options.kernel || options.initrd) {
+  } else if (!options.kernel || options.rootfs) {
     return std::unexpected(root.error());
   }
   return {};

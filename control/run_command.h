@@ -19,7 +19,7 @@ struct RunOptions {
   std::optional<std::int64_t> cpus;
   std::optional<std::string> memory;
   std::optional<std::string> kernel;
-  std::optional<std::string> initrd;
+  std::optional<std::string> rootfs;
   std::optional<std::string> disk;
   std::optional<std::string> report;
   std::vector<std::string> command;

@@ -65,6 +65,10 @@ Result<uint64_t> copied_bytes(const std::byte* address, uint64_t size) {
 
 }  // namespace
 
+std::string lost_file_text(const std::string& name) {
+  return name + " lost contents while the machine ran: it became shorter, or its disk failed";
+}
+
 Result<GuestMemory> GuestMemory::create(uint64_t size) {
   if (auto checked = check_size(size); !checked) {
     return std::unexpected(checked.error());
@@ -134,19 +138,25 @@ GuestMemory::GuestMemory(GuestMemory&& other) noexcept
     : memory_file_(std::move(other.memory_file_)),
       size_(std::exchange(other.size_, 0)),
       shared_(other.shared_),
-      slots_(std::exchange(other.slots_, {})) {}
+      slots_(std::exchange(other.slots_, {})),
+      file_loss_(std::move(other.file_loss_)),
+      files_(std::exchange(other.files_, {})) {}
 
 GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
   std::swap(memory_file_, other.memory_file_);
   std::swap(size_, other.size_);
   std::swap(shared_, other.shared_);
   std::swap(slots_, other.slots_);
+  std::swap(file_loss_, other.file_loss_);
+  std::swap(files_, other.files_);
   return *this;
 }
 
 GuestMemory::~GuestMemory() {
   for (const MemorySlot& slot : slots_) {
-    ::munmap(slot.host, slot.size);
+    if (!slot.read_only) {
+      ::munmap(slot.host, slot.size);
+    }
   }
 }
 
@@ -173,14 +183,30 @@ Result<void> GuestMemory::map_file(std::string name, uint64_t guest_address, int
       return fail("{} at {:#x} overlaps {}", slot.name, guest_address, other.name);
     }
   }
-  void* host = ::mmap(nullptr, slot.size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (host == MAP_FAILED) {
-    return std::unexpected(Error::from_errno(fmt::format("cannot map {}", slot.name), errno));
+  if (!file_loss_) {
+    auto event = EventFd::create();
+    if (!event) {
+      return std::unexpected(event.error());
+    }
+    file_loss_ = std::move(*event);
   }
-  ::madvise(host, slot.size, MADV_DONTDUMP);
-  slot.host = static_cast<std::byte*>(host);
+  auto file = MappedFile::map(slot.name, fd, file_size, file_loss_->fd());
+  if (!file) {
+    return std::unexpected(file.error());
+  }
+  slot.host = file->data();
+  files_.push_back(std::move(*file));
   slots_.push_back(std::move(slot));
   return {};
+}
+
+std::optional<int> GuestMemory::file_loss_event() const {
+  return file_loss_ ? std::optional(file_loss_->fd()) : std::nullopt;
+}
+
+std::optional<std::string> GuestMemory::lost_file() const {
+  const auto lost = std::ranges::find_if(files_, &MappedFile::lost);
+  return lost != files_.end() ? std::optional(lost->name()) : std::nullopt;
 }
 
 Result<uint64_t> GuestMemory::touched_bytes() const {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,9 +11,14 @@
 #include <vector>
 
 #include "vmm/error.h"
+#include "vmm/event_fd.h"
 #include "vmm/file_descriptor.h"
+#include "vmm/mapped_file.h"
 
 namespace ensemble::vmm {
+
+// The sentence about a machine that cannot go on because the file `name` has lost contents.
+std::string lost_file_text(const std::string& name);
 
 // One contiguous range of guest-physical addresses and the host memory behind it.
 struct MemorySlot {
@@ -47,6 +53,13 @@ class GuestMemory {
   // size), for the guest to read. The rest of the last page reads as zero. `fd` may be closed
   // afterwards. Call before the slots are given to KVM.
   Result<void> map_file(std::string name, uint64_t guest_address, int fd, uint64_t file_size);
+
+  // Becomes readable when contents of a mapped file are found missing, and read as zero from then
+  // on. Absent where no file is mapped.
+  std::optional<int> file_loss_event() const;
+
+  // The name of a mapped file that has lost contents.
+  std::optional<std::string> lost_file() const;
 
   const std::vector<MemorySlot>& slots() const { return slots_; }
 
@@ -132,6 +145,8 @@ class GuestMemory {
   uint64_t size_ = 0;
   bool shared_ = true;
   std::vector<MemorySlot> slots_;
+  std::optional<EventFd> file_loss_;
+  std::vector<MappedFile> files_;  // Behind the read-only slots.
 };
 
 }  // namespace ensemble::vmm

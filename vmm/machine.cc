@@ -1,5 +1,7 @@
 #include "vmm/machine.h"
 
+#include <sys/epoll.h>
+
 #include <utility>
 
 #include "vm_arch.h"
@@ -140,7 +142,27 @@ Result<void> Machine::load(const BootSource& source) {
   if (auto loaded = arch::load(memory_, source, vcpus_.front()->fd()); !loaded) {
     return loaded;
   }
+  if (auto watched = watch_files(); !watched) {
+    return watched;
+  }
   return vm_->add_memory(memory_);
+}
+
+Result<void> Machine::watch_files() {
+  const auto event = memory_.file_loss_event();
+  if (!event) {
+    return {};
+  }
+  auto watch = loop_.watch(*event, EPOLLIN, [this](uint32_t) {
+    file_loss_watch_ = FdWatch();
+    stop({.kind = StopReason::Kind::kInternalError,
+          .detail = lost_file_text(memory_.lost_file().value_or("a mapped file"))});
+  });
+  if (!watch) {
+    return std::unexpected(watch.error());
+  }
+  file_loss_watch_ = std::move(*watch);
+  return {};
 }
 
 void Machine::set_stop_handler(std::function<void(const StopReason&)> handler) {

@@ -117,6 +117,7 @@ class Machine {
 
   Machine(EventLoop& loop, GuestMemory memory, std::shared_ptr<Vm> vm);
   Result<void> make_vcpus(unsigned count);
+  Result<void> watch_files();
 
   EventLoop& loop_;
   GuestMemory memory_;
@@ -126,6 +127,7 @@ class Machine {
   std::unique_ptr<DoorbellRegistry> doorbells_;
   std::vector<std::unique_ptr<Stateful>> components_;
   RunControl control_;
+  FdWatch file_loss_watch_;
   std::shared_ptr<StopNotice> stop_notice_;  // Shared with what is posted to the loop.
   bool started_ = false;
   std::vector<std::unique_ptr<VCpu>> vcpus_;  // First to be destroyed: their threads use the rest.

@@ -36,6 +36,7 @@ class BlockedSignals {
     sigset_t all;
     ::sigfillset(&all);
     ::sigdelset(&all, kick_signal());
+    ::sigdelset(&all, SIGBUS);  // A read of a mapped file whose contents are gone: MappedFile.
     ::pthread_sigmask(SIG_SETMASK, &all, &previous_);
   }
   ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
@@ -172,6 +173,13 @@ bool VCpu::run_once() {
     if (error == EINTR) {
       exits_.count(ExitReason::kInterrupted);
       return true;
+    }
+    if (error == EFAULT) {
+      // So hardware KVM tells that memory of the guest's has no contents.
+      if (const auto lost = context_.memory.lost_file()) {
+        exits_.count(ExitReason::kInternalError);
+        return stop(StopReason::Kind::kInternalError, lost_file_text(*lost));
+      }
     }
     if (error != EAGAIN) {
       exits_.count(ExitReason::kInternalError);

@@ -46,11 +46,11 @@ std::optional<CpioEntry> CpioReader::next() {
   if (ended_) {
     return std::nullopt;
   }
-  const std::size_t left = archive_.size() - position_;
+  const std::size_t left = headers_.size() - position_;
   if (left < kHeaderSize) {
     return fail(CpioError::kTruncated);
   }
-  const char* header = reinterpret_cast<const char*>(archive_.data()) + position_;
+  const char* header = reinterpret_cast<const char*>(headers_.data()) + position_;
   if (std::string_view(header, 6) != "070701") {
     return fail(CpioError::kBadMagic);
   }
@@ -69,7 +69,7 @@ std::optional<CpioEntry> CpioReader::next() {
   }
   // At most 4 GiB plus a little: no overflow in 64 bits.
   const std::size_t content = round_up_4(kHeaderSize + name_size);
-  if (content > left || file_size > left - content) {
+  if (content > left) {
     return fail(CpioError::kTruncated);
   }
   const std::string_view padded(header + kHeaderSize, name_size);
@@ -77,11 +77,24 @@ std::optional<CpioEntry> CpioReader::next() {
     return fail(CpioError::kBadName);
   }
   const std::string_view name = padded.substr(0, padded.find('\0'));
-  const std::size_t offset = position_ + content;
-  position_ = std::min(position_ + round_up_4(content + file_size), archive_.size());
   if (name == kTrailer) {
+    position_ += content;
     ended_ = true;
     return std::nullopt;
+  }
+  const std::size_t offset =
+      indexed_ ? std::size_t{field[7]} << 32 | field[8] : position_ + content;
+  if (offset > archive_.size() || file_size > archive_.size() - offset) {
+    return fail(CpioError::kTruncated);
+  }
+  const bool first = position_ == 0;
+  const std::size_t size = indexed_ ? content : round_up_4(content + file_size);
+  position_ = std::min(position_ + size, headers_.size());
+  if (first && !indexed_ && name == kCpioIndexName) {
+    headers_ = archive_.subspan(offset, file_size);
+    indexed_ = true;
+    position_ = 0;
+    return next();
   }
   return CpioEntry{name,
                    field[1],
@@ -90,8 +103,8 @@ std::optional<CpioEntry> CpioReader::next() {
                    field[2],
                    field[3],
                    field[5],
-                   field[7],
-                   field[8],
+                   indexed_ ? 0 : field[7],
+                   indexed_ ? 0 : field[8],
                    field[9],
                    field[10],
                    offset,

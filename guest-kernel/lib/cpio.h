@@ -25,24 +25,33 @@ struct CpioEntry {
   std::span<const std::byte> content;  // a symbolic link's target, or the file's bytes
 };
 
+// The name of an archive's first entry if that one is an index: its content is a newc archive
+// without contents, of the headers and names of all other entries that matter. The device fields
+// (major, then minor) of each are one 64-bit number: the offset of its content in the whole
+// archive. Who reads the index need not touch a page for each file.
+inline constexpr std::string_view kCpioIndexName = ".newc-index";
+
 enum class CpioError : std::uint8_t { kNone, kTruncated, kBadMagic, kBadNumber, kBadName };
 
 class CpioReader {
  public:
-  explicit CpioReader(std::span<const std::byte> archive) : archive_(archive) {}
+  explicit CpioReader(std::span<const std::byte> archive) : archive_(archive), headers_(archive) {}
 
   // The next entry; nullopt at the end: error() then says if that was the trailer. Entry views
-  // point into the archive.
+  // point into the archive. The entries are those of the index where there is one.
   std::optional<CpioEntry> next();
 
   CpioError error() const { return error_; }
-  // Where the next entry starts; after the trailer, the archive's size without its padding.
+  // Where the next entry starts; after the trailer, the archive's size without its padding. Of the
+  // index where there is one.
   std::size_t position() const { return position_; }
 
  private:
   std::optional<CpioEntry> fail(CpioError error);
 
   std::span<const std::byte> archive_;
+  std::span<const std::byte> headers_;  // the archive or its index
+  bool indexed_ = false;
   std::size_t position_ = 0;
   CpioError error_ = CpioError::kNone;
   bool ended_ = false;

@@ -70,7 +70,7 @@ std::vector<Mistake> mistakes() {
       {"MissingGuestFiles", {"run", "watch"}, {"kernel is missing", "/nonexistent/nucleus.elf"}},
       {"MissingInitrd",
        run_guest("hello", {"--initrd", "/nonexistent/i"}),
-       {"initrd '/nonexistent/i'", "No such file"}},
+       {"root file system '/nonexistent/i'", "No such file"}},
       {"MissingDisk",
        run_guest("hello", {"--disk", "/nonexistent/d"}),
        {"disk '/nonexistent/d'", "No such file"}},

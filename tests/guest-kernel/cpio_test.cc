@@ -55,6 +55,58 @@ TEST(Cpio, NameMayBePaddedForAlignment) {
   EXPECT_FALSE(find_in_cpio(archive.view(), "fil"));
 }
 
+// The index of an archive whose contents start at `offset`.
+std::string index_of(std::size_t offset, std::size_t size) {
+  char header[111];
+  std::snprintf(header, sizeof(header),
+                "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 7u, 0100644u, 1u, 2u,
+                1u, 3u, static_cast<unsigned>(size), static_cast<unsigned>(offset >> 32),
+                static_cast<unsigned>(offset), 0u, 0u, 6u, 0u);
+  CpioBuilder end;
+  return header + std::string("a/one\0", 6) + end.finish().bytes();
+}
+
+TEST(Cpio, AnIndexStandsForTheEntries) {
+  CpioBuilder archive;
+  const std::size_t padding = 1000;
+  archive.add(".newc-index", index_of(0, 0), 0100644, padding).add("a/one", "content");
+  const std::size_t offset = archive.bytes().find("content");
+  CpioBuilder indexed;
+  indexed.add(".newc-index", index_of(offset, 7), 0100644, padding).add("a/one", "content");
+  indexed.add("not/in/the/index", "more").finish();
+  CpioReader reader(indexed.view());
+  const auto entry = reader.next();
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->name, "a/one");
+  EXPECT_EQ(text(entry->content), "content");
+  EXPECT_EQ(entry->offset, offset);
+  EXPECT_EQ(entry->inode, 7u);
+  EXPECT_EQ(entry->device_minor, 0u);
+  EXPECT_FALSE(reader.next());
+  EXPECT_EQ(reader.error(), CpioError::kNone);
+}
+
+TEST(Cpio, AnIndexIsHeldToTheArchive) {
+  for (const auto& [offset, size] :
+       {std::pair<std::size_t, std::size_t>{0x1'0000'0000, 0}, {1'000'000, 0}, {0, 1'000'000}}) {
+    CpioBuilder archive;
+    archive.add(".newc-index", index_of(offset, size)).finish();
+    CpioReader reader(archive.view());
+    EXPECT_FALSE(reader.next());
+    EXPECT_EQ(reader.error(), CpioError::kTruncated);
+  }
+  CpioBuilder cut;
+  cut.add(".newc-index", index_of(0, 4).substr(0, 100)).finish();
+  CpioReader reader(cut.view());
+  EXPECT_FALSE(reader.next());
+  EXPECT_EQ(reader.error(), CpioError::kTruncated);
+  CpioBuilder twice;
+  twice.add("first", "").add(".newc-index", "x").finish();
+  CpioReader plain(twice.view());
+  plain.next();
+  EXPECT_EQ(text(plain.next()->content), "x") << "only the first entry is an index";
+}
+
 TEST(Cpio, EveryTruncationIsAnError) {
   CpioBuilder archive;
   archive.add("a", "12345").finish();

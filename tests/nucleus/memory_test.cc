@@ -91,6 +91,14 @@ TEST(large_pages_split_and_stay_right) {
   window[0x3000] = 4;
   EXPECT_EQUAL(window[0x3000], 4);
   EXPECT_OK(guest::unmap(abi::kSelfSlot, kLarge, 4 << 20));
+  // The first 2 MiB have a table of small pages by now, in the middle of a run of large ones.
+  EXPECT_OK(guest::map(abi::kSelfSlot, kLarge - 0x20'0000, abi::kComposerMemory,
+                       kOffset + skew - 0x20'0000, 6 << 20, kReadWrite));
+  EXPECT_EQUAL(window[0], 1);
+  EXPECT_EQUAL(window[0x3000], 4);
+  EXPECT_EQUAL(window[0x20'0000 - 1], 2);
+  EXPECT_EQUAL(window[0x20'0000], 3);
+  EXPECT_OK(guest::unmap(abi::kSelfSlot, kLarge - 0x20'0000, 6 << 20));
 }
 
 TEST(map_checks_its_arguments) {

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <limits>
 
 #include "test_support.h"
@@ -147,6 +149,32 @@ TEST_F(MappedFile, RefusesWhatCannotBeMapped) {
   take(memory_.map_file("root", kModuleAddress, fd, 1));
   EXPECT_TRUE(
       contains(error_of(memory_.map_file("other", kModuleAddress, fd, 1)), "overlaps root"));
+}
+
+TEST_F(MappedFile, ReadsAsZeroAndSaysSoOnceItIsCutOff) {
+  const std::vector<std::byte> contents(3 * 4096, std::byte{7});
+  EXPECT_EQ(memory_.file_loss_event(), std::nullopt);
+  take(memory_.map_file("root FILE", kModuleAddress, open(contents), contents.size()));
+  ASSERT_NE(memory_.file_loss_event(), std::nullopt);
+  EXPECT_EQ(memory_.lost_file(), std::nullopt);
+  ASSERT_EQ(::truncate(folder_.path("file").c_str(), 4096), 0);
+  EXPECT_EQ(memory_.lost_file(), "root FILE");
+  uint64_t count = 0;
+  EXPECT_EQ(::read(*memory_.file_loss_event(), &count, sizeof(count)), -1)
+      << "nothing was read yet";
+  EXPECT_EQ(take(memory_.load<uint8_t>(kModuleAddress + 2 * 4096)), 0);
+  EXPECT_EQ(::read(*memory_.file_loss_event(), &count, sizeof(count)), ssize_t{sizeof(count)});
+  EXPECT_EQ(take(memory_.load<uint8_t>(kModuleAddress)), 0) << "all of it is gone";
+}
+
+TEST_F(MappedFile, LeavesOtherBusErrorsAsTheyAre) {
+  const auto contents = bytes_of("x");
+  take(memory_.map_file("root", kModuleAddress, open(contents), contents.size()));
+  const FileDescriptor empty(::memfd_create("empty", 0));
+  auto* other =
+      static_cast<volatile char*>(::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, empty.get(), 0));
+  EXPECT_EXIT((void)*other, testing::KilledBySignal(SIGBUS), "");
+  EXPECT_EXIT(::raise(SIGBUS), testing::KilledBySignal(SIGBUS), "");
 }
 
 TEST(GuestMemory, MovesWithItsMappings) {

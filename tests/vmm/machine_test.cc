@@ -1,5 +1,6 @@
 #include "vmm/machine.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "guest_machine.h"
@@ -115,6 +116,29 @@ TEST_F(MachineTest, AnswersUnclaimedAccessesWithOnes) {
   EXPECT_EQ(guest.machine->mmio_bus().unclaimed_accesses(), 2u);
   EXPECT_EQ(guest.exits(ExitReason::kPortRead), 1u);
   EXPECT_EQ(guest.exits(ExitReason::kMmioRead), 1u);
+}
+
+// The file lies where the guest expects nothing.
+TEST_F(MachineTest, StoresToAMappedFileChangeNothing) {
+  GuestMachine guest(GUEST(unclaimed));
+  guest.machine.reset();
+  guest.machine =
+      take(Machine::create({.memory_size = 16 << 20, .kvm_path = "/dev/kvm"}, *guest.loop));
+  take(guest.machine->mmio_bus().insert(kMachineControlAddress, MachineControl::kSize,
+                                        guest.control));
+  const auto contents = bytes_of("read only");
+  const FileDescriptor file(::open(guest.folder.write("file", contents).c_str(), O_RDONLY));
+  constexpr uint64_t kAddress = 0xd0008000;
+  take(guest.machine->memory().map_file("file", kAddress, file.get(), contents.size()));
+  take(guest.machine->load({.kernel_path = guest.folder.path("kernel"), .command_line = ""}));
+  take(guest.machine->start());
+  EXPECT_EQ(guest.machine->wait().kind, StopReason::Kind::kPowerOff);
+  EXPECT_EQ(guest.result(1), 0x64616572u) << "\"read\"";
+  EXPECT_EQ(guest.machine->mmio_bus().unclaimed_accesses(), 1u) << "the store";
+  EXPECT_EQ(guest.exits(ExitReason::kMmioRead), 0u);
+  std::vector<std::byte> after(contents.size());
+  take(guest.machine->memory().read(kAddress, after));
+  EXPECT_EQ(after, contents);
 }
 
 TEST_F(MachineTest, StartsAsThePvhAbiSays) {

@@ -1,5 +1,6 @@
 #include "guest-kernel/linux/server/root_archive.h"
 
+#include <algorithm>
 #include <new>
 
 #include "guest-kernel/lib/cpio.h"
@@ -45,8 +46,37 @@ Directory* add_directory(Directory& parent, std::string_view name, std::uint32_t
   return made;
 }
 
-// The directory that holds the entry `path`, whose last component becomes `name`. Null: a component
-// is no directory or not allowed, or memory ran out.
+constexpr unsigned kLinkLimit = 40;
+
+// The directory that `link`, an entry of `directory`, leads to; null where none is, or a loop.
+Directory* follow(Directory& root, Directory& directory, const Node& link, unsigned depth) {
+  const auto target = link.read_link({}, nullptr);
+  if (!target || depth == kLinkLimit) {
+    return nullptr;
+  }
+  std::string_view path = *target;
+  Directory* at = path.starts_with('/') ? &root : &directory;
+  while (at != nullptr && !path.empty()) {
+    const std::string_view component = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(component.size() + 1, path.size()));
+    if (component.empty() || component == ".") {
+      continue;
+    }
+    if (component == "..") {
+      at = at->parent() != nullptr ? at->parent()->table() : &root;
+      continue;
+    }
+    const Reference<Node> next = at->look_up(component, nullptr);
+    if (!next) {
+      return nullptr;
+    }
+    at = next->is_link() ? follow(root, *at, *next, depth + 1) : next->table();
+  }
+  return at;
+}
+
+// The directory that holds the entry `path`, whose last component becomes `name`. Links on the way
+// are followed. Null: a component is no directory or not allowed, or memory ran out.
 Directory* parent_of(Directory& root, std::string_view path, std::uint32_t device,
                      std::string_view& name) {
   Directory* directory = &root;
@@ -65,7 +95,13 @@ Directory* parent_of(Directory& root, std::string_view path, std::uint32_t devic
       continue;
     }
     const Reference<Node> next = directory->look_up(component, nullptr);
-    directory = next ? next->table() : add_directory(*directory, component, device);
+    if (!next) {
+      directory = add_directory(*directory, component, device);
+    } else if (next->is_link()) {
+      directory = follow(root, *directory, *next, 0);
+    } else {
+      directory = next->table();
+    }
     if (directory == nullptr) {
       return nullptr;
     }

@@ -35,9 +35,9 @@ class RootNode : public Node {
 
 // Fills `root` with the entries of a cpio archive in "newc" format. Names and contents stay where
 // they are: `archive` must outlive the nodes. Entries before a malformed one are kept. Hard links
-// share contents and inode; missing parent directories are made up. Only entries whose name starts
-// with `prefix` are taken; `device` becomes their st_dev. A name that exists on another device is
-// left as it is.
+// share contents and inode; missing parent directories are made up, and links in the place of one
+// are followed. Only entries whose name starts with `prefix` are taken; `device` becomes their
+// st_dev. A name that exists on another device is left as it is.
 std::expected<void, ArchiveError> read_root_archive(std::span<const std::byte> archive,
                                                     std::string_view prefix, std::uint32_t device,
                                                     Directory& root);

@@ -105,8 +105,6 @@ void Server::read_root() {
   if (const guest::Resource* boot = info_.find(Role::kBootArchive); boot != nullptr) {
     boot_archive_ = {reinterpret_cast<const std::byte*>(boot->address), boot->size};
   }
-  // The native tools come with the boot package.
-  static_cast<void>(read_root_archive(boot_archive_, kToolDirectory, kVirtualDevice, root_));
   const auto result = read_root_archive(archive_, {}, kRootDevice, root_);
   if (!mount_writable_file_systems(root_)) {
     report("linux server: there is no memory for the writable file systems");
@@ -118,6 +116,8 @@ void Server::read_root() {
     text.text(result.error().entry.empty() ? "" : ": ").text(result.error().reason);
     report(text.view());
   }
+  // The native tools come with the boot package. Last, for /bin may be a link of the root's.
+  static_cast<void>(read_root_archive(boot_archive_, kToolDirectory, kVirtualDevice, root_));
 }
 
 // Nothing may be allocated before this.

@@ -41,6 +41,7 @@ constexpr std::uint64_t kMayWrite = 1 << 9;
 constexpr std::uint64_t kMayExecute = 1 << 10;
 constexpr std::uint64_t kMapped = 1 << 11;  // a mapping, though it may grant no access just now
 constexpr std::uint64_t kNoExecute = std::uint64_t{1} << 63;
+constexpr std::uint64_t kDirectorySize = kLargePageSize << 9;  // what a table of large pages maps
 constexpr std::uint64_t kAddressMask = 0x000f'ffff'ffff'f000;
 constexpr std::uint64_t kKernelBase = 0xffff'ffff'8000'0000;
 constexpr unsigned kTopKernelImage = 511;
@@ -269,12 +270,24 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
       if (table == nullptr) {
         return Status::kNoMemory;
       }
-      std::uint64_t& entry = table[table_index(address, 1)];
-      if (!is_table(entry)) {
-        changed |= (entry & kPresent) != 0;
-        entry = physical | flags | kLarge;
-        address += kLargePageSize;
-        physical += kLargePageSize;
+      // All that this table holds, as below: a root file system has hundreds of large pages.
+      const std::uint64_t next = (address + kDirectorySize) & ~(kDirectorySize - 1);
+      const std::uint64_t stop = (next < end ? next : end) & ~(kLargePageSize - 1);
+      std::uint64_t* const first = &table[table_index(address, 1)];
+      const std::uint64_t* const last = first + (stop - address) / kLargePageSize;
+      std::uint64_t* entry = first;
+      std::uint64_t value = physical | flags | kLarge;
+      std::uint64_t previous = 0;
+      while (entry != last && !is_table(*entry)) {
+        previous |= *entry;
+        *entry++ = value;
+        value += kLargePageSize;
+      }
+      changed |= (previous & kPresent) != 0;
+      const std::uint64_t done = static_cast<std::uint64_t>(entry - first) * kLargePageSize;
+      address += done;
+      physical += done;
+      if (done != 0) {
         continue;
       }
     }

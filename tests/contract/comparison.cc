@@ -26,6 +26,7 @@ using std::chrono::seconds;
 const std::string kFolder = ENSEMBLE_CONTRACT_FOLDER;
 // After so many machines that stopped in the middle the rest counts as not run.
 constexpr int kMaximumMachines = 30;
+constexpr int kShownDifferences = 6;
 
 // An empty directory below a tmpfs if there is one, as the guest's /tmp is; all users may enter.
 class TemporaryDirectory {
@@ -65,15 +66,28 @@ std::string limit_of_behaviour() {
   return std::to_string(integration::on_lane_s() ? 60 : 10);
 }
 
-struct Transcript {
-  Results results;
-  std::optional<std::string> unfinished;  // it has begun and not ended
-  std::string unfinished_output;
-  bool done = false;
-};
+std::string ending_of_machine(const Outcome& outcome) {
+  return outcome.timed_out ? "the machine did not end"
+                           : "the machine ended with " + std::to_string(outcome.exit_code) + ": " +
+                                 outcome.errors.substr(0, 500);
+}
 
-// Reads what `contract --all` prints.
-Transcript parse(std::string text) {
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+}  // namespace
+
+bool operator==(const Result& one, const Result& other) {
+  return one.output == other.output && one.ending == other.ending;
+}
+
+Transcript read_transcript(std::string text) {
   std::erase(text, '\r');
   Transcript transcript;
   constexpr std::string_view kBegin = "=== begin ";
@@ -103,27 +117,6 @@ Transcript parse(std::string text) {
   }
 }
 
-std::string ending_of_machine(const Outcome& outcome) {
-  return outcome.timed_out ? "the machine did not end"
-                           : "the machine ended with " + std::to_string(outcome.exit_code) + ": " +
-                                 outcome.errors.substr(0, 500);
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
-  }
-  return lines;
-}
-
-}  // namespace
-
-bool operator==(const Result& one, const Result& other) {
-  return one.output == other.output && one.ending == other.ending;
-}
-
 std::vector<std::string> behaviour_names() {
   const Outcome outcome = ChildProcess(kFolder + "/contract", {"--list"}).wait(minutes(1));
   if (outcome.exit_code != 0) {
@@ -138,7 +131,7 @@ Results run_on_host(const std::string& match) {
                        {"--all", "--match", match, "--limit", limit_of_behaviour()},
                        {{"TMPDIR", directory.path()}});
   program.close_input();
-  Transcript transcript = parse(program.wait(minutes(10)).output);
+  Transcript transcript = read_transcript(program.wait(minutes(10)).output);
   if (transcript.unfinished) {
     transcript.results[*transcript.unfinished] = {transcript.unfinished_output, "ended the suite"};
   }
@@ -158,7 +151,7 @@ Results run_in_guest(const std::string& match, Linking linking) {
     }
     const Outcome outcome =
         integration::run_ensemble(guest_command(linking, words), {}, minutes(4));
-    Transcript transcript = parse(outcome.output);
+    Transcript transcript = read_transcript(outcome.output);
     results.merge(transcript.results);
     if (transcript.done || !transcript.unfinished) {
       break;
@@ -189,11 +182,16 @@ Results run_each_in_guest(const std::vector<std::string>& names, Linking linking
 
 std::string describe_difference(const Result& host, const Result& guest) {
   std::string text;
+  int differing = 0;
   const std::vector<std::string> expected = lines_of(host.output);
   const std::vector<std::string> found = lines_of(guest.output);
   for (std::size_t i = 0; i < std::max(expected.size(), found.size()); ++i) {
     const std::string one = i < expected.size() ? expected[i] : "(no more lines)";
     const std::string other = i < found.size() ? found[i] : "(no more lines)";
+    if (one != other && ++differing > kShownDifferences) {
+      text += "  and more\n";
+      break;
+    }
     if (one != other) {
       text += "  line " + std::to_string(i + 1) + "\n    Linux: " + one + "\n    guest: " + other +
               "\n";

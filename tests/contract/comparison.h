@@ -18,6 +18,16 @@ bool operator==(const Result& one, const Result& other);
 
 using Results = std::map<std::string, Result>;
 
+// What `contract --all` printed.
+struct Transcript {
+  Results results;
+  std::optional<std::string> unfinished;  // it has begun and not ended
+  std::string unfinished_output;
+  bool done = false;
+};
+
+Transcript read_transcript(std::string text);
+
 // Which of the two programs runs; both hold the same behaviours.
 enum class Linking { kStatic, kDynamic };
 

@@ -29,7 +29,7 @@ struct behaviour {
 };
 
 // Defines a behaviour, AREA.NAME where the area is the name of its file. It starts in an empty
-// directory of its own, with descriptors 0 to 2 only, default signals and umask 022.
+// directory of its own, with descriptors 0 to 2 only, default signals, umask 022 and niceness 0.
 #define BEHAVIOUR(name)                                                                   \
   static void name(void);                                                                 \
   static struct behaviour behaviour_##name                                                \
@@ -72,7 +72,7 @@ void say_end(const char* who, pid_t child);
 int make_file(const char* name, const char* contents);
 // Prints the contents of a file.
 void say_file(const char* name);
-// Prints the size and the permission bits of a file, or the error.
+// Prints the type, the permission bits and, but for directories, the size of a file, or the error.
 void say_stat(const char* name);
 
 void sleep_ms(long milliseconds);

@@ -25,21 +25,25 @@ std::string escaped(const std::string& name) {
   return std::regex_replace(name, std::regex("\\."), "\\.");
 }
 
-// The expression for what GoogleTest is about to run: one behaviour, or all.
+// The expression for what GoogleTest is about to run: some behaviours, or all. It becomes a word of
+// the guest's command line, so it stays short.
 std::string selected() {
-  std::vector<std::string> names;
+  constexpr std::size_t kLongest = 1000;
+  const std::string prefix = "Contract/";
+  std::string match;
   const testing::UnitTest& unit_test = *testing::UnitTest::GetInstance();
   for (int i = 0; i < unit_test.total_test_suite_count(); ++i) {
     const testing::TestSuite& suite = *unit_test.GetTestSuite(i);
-    const std::string prefix = "Contract/";
     for (int j = 0; j < suite.total_test_count(); ++j) {
       const testing::TestInfo& test = *suite.GetTestInfo(j);
       if (test.should_run() && std::string(suite.name()).starts_with(prefix)) {
-        names.push_back(std::string(suite.name()).substr(prefix.size()) + "." + test.name());
+        const std::string name =
+            std::string(suite.name()).substr(prefix.size()) + "." + test.name();
+        match += (match.empty() ? "^(" : "|") + escaped(name);
       }
     }
   }
-  return names.size() == 1 ? "^" + escaped(names[0]) + "$" : "";
+  return match.size() <= kLongest ? match + ")$" : "";
 }
 
 const Results& host_results() {
@@ -90,6 +94,32 @@ class BehaviourTest : public testing::Test {
  private:
   std::string name_;
 };
+
+TEST(ContractSuite, ReadsTranscripts) {
+  const Transcript whole = read_transcript(
+      "noise\r\n=== begin a.b\r\none\r\ntwo=== end a.b exit 3\r\n=== begin c.d\n=== end c.d hang\n"
+      "=== done\n");
+  EXPECT_TRUE(whole.done);
+  EXPECT_EQ(whole.results.size(), 2U);
+  EXPECT_EQ(whole.results.at("a.b"), (Result{"one\ntwo", "exit 3"}));
+  EXPECT_EQ(whole.results.at("c.d"), (Result{"", "hang"}));
+  const Transcript cut = read_transcript("=== begin a.b\n=== end a.b exit 0\n=== begin c.d\nlast");
+  EXPECT_FALSE(cut.done);
+  EXPECT_EQ(cut.unfinished, "c.d");
+  EXPECT_EQ(cut.unfinished_output, "last");
+  EXPECT_FALSE(read_transcript("").done);
+}
+
+TEST(ContractSuite, TellsDifferences) {
+  const Result right = {"one\ntwo\n", "exit 0"};
+  EXPECT_EQ(describe_difference(right, right), "");
+  EXPECT_EQ(describe_difference(right, {"one\n2\n", "exit 0"}),
+            "  line 2\n    Linux: two\n    guest: 2\n");
+  EXPECT_EQ(describe_difference(right, {"one\ntwo\n", "signal SEGV"}),
+            "  end\n    Linux: exit 0\n    guest: signal SEGV\n");
+  EXPECT_NE(describe_difference(right, {"one\n", "exit 0"}), "");
+  EXPECT_NE(describe_difference(right, {"one\ntwo\nthree\n", "exit 0"}), "");
+}
 
 TEST(ContractSuite, DifferencesNameBehaviours) {
   const std::vector<std::string> names = behaviour_names();

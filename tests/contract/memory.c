@@ -214,9 +214,9 @@ BEHAVIOUR(kernel_writes_copy) {
 }
 
 BEHAVIOUR(remap_grows) {
-  char* memory = map(kPage, PROT_READ | PROT_WRITE);
+  char* memory = map(2 * kPage, PROT_READ | PROT_WRITE);
+  char* blocker = memory + kPage;
   memory[0] = 'm';
-  char* blocker = mmap(memory + kPage, kPage, PROT_NONE, kAnonymous | MAP_FIXED, -1, 0);
   SHOW(mremap(memory, kPage, 2 * kPage, 0));
   char* moved = mremap(memory, kPage, 8 * kPage, MREMAP_MAYMOVE);
   FACT(moved != MAP_FAILED && moved != memory);
@@ -269,7 +269,7 @@ BEHAVIOUR(heap_break) {
   FACT((char*)sbrk(0) == start + 3 * kPage);
   FACT(sbrk(-2 * kPage) != (void*)-1);
   FACT((char*)sbrk(0) == start + kPage);
-  SHOW(brk((void*)((uintptr_t)1 << 46)));
+  SHOW(brk(start + (1L << 45)));
   FACT((char*)sbrk(0) == start + kPage);
   FACT(sbrk(2 * kPage) != (void*)-1);
   say("given back, then zero: %d %d", start[0], start[2 * kPage]);

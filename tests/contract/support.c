@@ -136,6 +136,8 @@ void say_stat(const char* name) {
   struct stat status;
   if (lstat(name, &status) != 0) {
     say("%s: %s", name, error_name(errno));
+  } else if (S_ISDIR(status.st_mode)) {
+    say("%s: mode %o", name, (unsigned)status.st_mode);
   } else {
     say("%s: mode %o, %ld bytes", name, (unsigned)status.st_mode, (long)status.st_size);
   }

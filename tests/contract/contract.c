@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <regex.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 extern struct behaviour __start_behaviours[];
@@ -108,6 +109,37 @@ static int wait_at_most(pid_t child, long limit_ms) {
   }
 }
 
+// Ends what a behaviour has left running. All its orphans are this process's children.
+static void end_leftovers(void) {
+  for (int round = 0; round < 200; ++round) {
+    const pid_t found = waitpid(-1, NULL, WNOHANG);
+    if (found < 0) {
+      return;
+    }
+    if (found > 0) {
+      continue;
+    }
+    DIR* processes = opendir("/proc");
+    for (struct dirent* entry; processes != NULL && (entry = readdir(processes)) != NULL;) {
+      char path[300];
+      char text[512] = "";
+      snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+      const pid_t process = atoi(entry->d_name);
+      const int file = process > 0 ? open(path, O_RDONLY) : -1;
+      const ssize_t size = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+      close(file);
+      const char* name_end = size > 0 ? strrchr(text, ')') : NULL;
+      if (name_end != NULL && atoi(name_end + 4) == getpid()) {
+        kill(process, SIGKILL);
+      }
+    }
+    if (processes != NULL) {
+      closedir(processes);
+    }
+    sleep_ms(1);
+  }
+}
+
 static void run_in_child(const struct behaviour* behaviour, long limit_ms) {
   say("=== begin %s", full_name(behaviour));
   const pid_t child = fork();
@@ -131,6 +163,7 @@ static void run_in_child(const struct behaviour* behaviour, long limit_ms) {
   } else {
     say("=== end %s signal %s", full_name(behaviour), signal_name(WTERMSIG(status)));
   }
+  end_leftovers();
   char directory[512];
   working_directory(behaviour, directory, sizeof(directory));
   remove_tree(directory);
@@ -154,6 +187,7 @@ static int run_all(int count, char** words) {
     say("'%s' is no regular expression", match);
     return 2;
   }
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const struct behaviour* one = __start_behaviours; one < __stop_behaviours; ++one) {
     if (after != NULL) {
       after = strcmp(after, full_name(one)) == 0 ? NULL : after;

@@ -65,8 +65,10 @@ static void working_directory(const struct behaviour* behaviour, char* path, siz
 static void run_behaviour(const struct behaviour* behaviour) {
   char directory[512];
   working_directory(behaviour, directory, sizeof(directory));
-  for (int descriptor = 3; descriptor < 64; ++descriptor) {
-    close(descriptor);
+  if (close_range(3, ~0U, 0) != 0) {
+    for (int descriptor = 3; descriptor < 64; ++descriptor) {
+      close(descriptor);
+    }
   }
   for (int signal = 1; signal < 32; ++signal) {
     struct sigaction action = {.sa_handler = SIG_DFL};

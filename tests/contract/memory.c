@@ -51,7 +51,7 @@ BEHAVIOUR(bad_arguments) {
   SHOW(mmap((void*)1, kPage, PROT_READ, kAnonymous | MAP_FIXED, -1, 0));
   SHOW(mmap(NULL, (size_t)1 << 47, PROT_READ, kAnonymous, -1, 0));
   SHOW(mmap(NULL, -1UL, PROT_READ, kAnonymous, -1, 0));
-  SHOW(mmap((void*)(1UL << 47), kPage, PROT_READ, kAnonymous | MAP_FIXED, -1, 0));
+  SHOW(mmap((void*)(1UL << 60), kPage, PROT_READ, kAnonymous | MAP_FIXED, -1, 0));
   SHOW(munmap((void*)1, kPage));
   SHOW(munmap((void*)kPage, 0));
   SHOW(munmap((void*)0x10000000, kPage));

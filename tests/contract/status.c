@@ -198,9 +198,7 @@ BEHAVIOUR(file_system) {
   say("pipe %lx", (long)system.f_type);
 }
 
-BEHAVIOUR(extended_attributes_absent) {
-  close(make_file("file", ""));
+BEHAVIOUR(extended_attributes_of_missing) {
   char value[8];
-  SHOW(syscall(SYS_getxattr, "file", "user.none", value, 8));
   SHOW(syscall(SYS_getxattr, "missing", "user.none", value, 8));
 }

@@ -1,0 +1,263 @@
+// execve: arguments, environment, what is kept and what is not, scripts, errors: execve(2).
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "contract.h"
+
+extern char** environ;
+
+static void make_script(const char* name, const char* first_line) {
+  const int file = make_file(name, first_line);
+  MUST(lseek(file, 0, SEEK_END));
+  MUST(write(file, "\n", 1));
+  MUST(fchmod(file, 0755));
+  close(file);
+}
+
+BEHAVIOUR(arguments) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    execl(program_path(), "any name", "--print", "arguments", "", "with space", "\xc3\xa9\n",
+          (char*)NULL);
+    _exit(98);
+  }
+  say_end("program", child);
+}
+
+BEHAVIOUR(environment) {
+  char* const words[] = {"contract", "--print", "environment", NULL};
+  char* const variables[] = {"ONE=1", "TWO=", "odd", "ONE=again", NULL};
+  const pid_t child = start_child();
+  if (child == 0) {
+    execve(program_path(), words, variables);
+    _exit(98);
+  }
+  say_end("program", child);
+  const pid_t other = start_child();
+  if (other == 0) {
+    execve(program_path(), words, NULL);
+    _exit(98);
+  }
+  say_end("without any", other);
+}
+
+BEHAVIOUR(close_on_exec) {
+  MUST(dup3(1, 10, O_CLOEXEC));
+  MUST(dup2(1, 11));
+  run_printer("descriptor", "10");
+  run_printer("descriptor", "11");
+  run_printer("descriptor", "12");
+}
+
+// Handlers become default, ignored signals and the mask stay.
+BEHAVIOUR(signals_kept) {
+  on_signal(SIGUSR1, ignore_signal, 0);
+  on_signal(SIGUSR2, SIG_IGN, 0);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+  run_printer("signals", NULL);
+}
+
+// A pending blocked signal survives.
+BEHAVIOUR(pending_signal_kept) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+    raise(SIGTERM);
+    execl(program_path(), "contract", "--print", "pending", (char*)NULL);
+    _exit(98);
+  }
+  say_end("program", child);
+}
+
+BEHAVIOUR(directory_and_umask_kept) {
+  MUST(mkdir("inner", 0700));
+  MUST(chdir("inner"));
+  run_printer("directory", NULL);
+}
+
+BEHAVIOUR(errors) {
+  char* const words[] = {"x", NULL};
+  close(make_file("plain", "no program\n"));
+  close(make_file("empty", ""));
+  MUST(chmod("empty", 0755));
+  MUST(mkdir("folder", 0755));
+  MUST(symlink("loop", "loop"));
+  SHOW(execve("missing", words, environ));
+  SHOW(execve("plain", words, environ));
+  SHOW(chmod("plain", 0755));
+  SHOW(execve("plain", words, environ));
+  SHOW(execve("empty", words, environ));
+  SHOW(execve("folder", words, environ));
+  SHOW(execve("plain/x", words, environ));
+  SHOW(execve("loop", words, environ));
+  SHOW(execve("", words, environ));
+  SHOW(execve((char*)8, words, environ));
+  SHOW(execve("/bin/busybox", (char**)8, environ));
+}
+
+// Damaged executables give ENOEXEC and leave the caller alive.
+BEHAVIOUR(broken_elf) {
+  char* const words[] = {"x", NULL};
+  unsigned char header[64] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+  int file = make_file("short", "");
+  MUST(write(file, header, 20));
+  MUST(fchmod(file, 0755));
+  close(file);
+  SHOW(execve("short", words, environ));
+  header[16] = 2;
+  header[18] = 3;  // another machine
+  file = make_file("machine", "");
+  MUST(write(file, header, 64));
+  MUST(fchmod(file, 0755));
+  close(file);
+  SHOW(execve("machine", words, environ));
+}
+
+BEHAVIOUR(script) {
+  char line[4200];
+  snprintf(line, sizeof(line), "#!%s --print", program_path());
+  make_script("script", line);
+  const pid_t child = start_child();
+  if (child == 0) {
+    // The interpreter gets its one argument, the script's path, then the caller's arguments.
+    execl("./script", "replaced", "first", "second", (char*)NULL);
+    _exit(98);
+  }
+  say_end("./script", child);
+}
+
+// All that follows the interpreter's name is one argument.
+BEHAVIOUR(script_argument_is_one) {
+  make_script("script", "#! /bin/busybox  echo one  two ");
+  const pid_t child = start_child();
+  if (child == 0) {
+    execl("./script", "replaced", "given", (char*)NULL);
+    _exit(98);
+  }
+  say_end("script", child);
+  make_script("echo", "#!/bin/busybox echo");
+  const pid_t other = start_child();
+  if (other == 0) {
+    execl("./echo", "replaced", "given", (char*)NULL);
+    _exit(98);
+  }
+  say_end("echo", other);
+}
+
+BEHAVIOUR(script_errors) {
+  char* const words[] = {"x", NULL};
+  make_script("missing", "#!/nowhere/interpreter");
+  make_script("none", "#!");
+  make_script("itself", "#!./itself");
+  make_script("folder", "#!/");
+  SHOW(execve("./missing", words, environ));
+  SHOW(execve("./none", words, environ));
+  SHOW(execve("./itself", words, environ));
+  SHOW(execve("./folder", words, environ));
+}
+
+// An interpreter may be a script itself, a few times.
+BEHAVIOUR(script_of_script) {
+  make_script("echo", "#!/bin/busybox echo");
+  make_script("outer", "#!./echo");
+  const pid_t child = start_child();
+  if (child == 0) {
+    execl("./outer", "outer", "given", (char*)NULL);
+    _exit(98);
+  }
+  say_end("script", child);
+}
+
+BEHAVIOUR(too_many_arguments) {
+  enum { kLength = 100000, kCount = 100 };
+  static char text[kLength + 1];
+  static char* words[kCount + 1];
+  memset(text, 'a', kLength);
+  for (int i = 0; i < kCount; ++i) {
+    words[i] = text;
+  }
+  SHOW(execve("/bin/busybox", words, environ));
+  static char long_text[131072 + 1];
+  memset(long_text, 'a', 131072);
+  char* const one_long[] = {"busybox", "true", long_text, NULL};
+  SHOW(execve("/bin/busybox", one_long, environ));
+  long_text[131071] = 0;
+  const pid_t child = start_child();
+  if (child == 0) {
+    execve("/bin/busybox", one_long, environ);
+    _exit(98);
+  }
+  say_end("longest word", child);
+}
+
+BEHAVIOUR(fexecve_runs) {
+  const int file = (int)MUST(open("/bin/busybox", O_RDONLY | O_CLOEXEC));
+  char* const words[] = {"busybox", "echo", "by descriptor", NULL};
+  const pid_t child = start_child();
+  if (child == 0) {
+    fexecve(file, words, environ);
+    _exit(98);
+  }
+  say_end("program", child);
+}
+
+BEHAVIOUR(execveat_names) {
+  const int folder = (int)MUST(open("/bin", O_RDONLY));
+  char* const words[] = {"busybox", "echo", "by folder", NULL};
+  const pid_t child = start_child();
+  if (child == 0) {
+    execveat(folder, "busybox", words, environ, 0);
+    _exit(98);
+  }
+  say_end("program", child);
+  SHOW(execveat(folder, "busybox", words, environ, 0x40000000));
+  SHOW(execveat(folder, "", words, environ, 0));
+  MUST(symlink("/bin/busybox", "link"));
+  SHOW(execveat(AT_FDCWD, "link", words, environ, AT_SYMLINK_NOFOLLOW));
+}
+
+// What the new program finds beside its arguments.
+BEHAVIOUR(auxiliary_vector) {
+  SHOW(getauxval(AT_PAGESZ));
+  SHOW(getauxval(AT_CLKTCK));
+  SHOW(getauxval(AT_SECURE));
+  SHOW(getauxval(AT_UID));
+  SHOW(getauxval(AT_EGID));
+  FACT(getauxval(AT_RANDOM) != 0);
+  FACT(getauxval(AT_PHDR) != 0);
+  FACT(getauxval(AT_PHNUM) > 0);
+  FACT(getauxval(AT_ENTRY) != 0);
+  FACT(getauxval(AT_SYSINFO_EHDR) != 0);
+  say("platform %s", (const char*)getauxval(AT_PLATFORM));
+}
+
+// A program that runs cannot be opened for writing.
+BEHAVIOUR(text_busy) {
+  const int from = (int)MUST(open("/bin/busybox", O_RDONLY));
+  const int to = (int)MUST(open("copy", O_CREAT | O_WRONLY, 0755));
+  static char block[65536];
+  for (ssize_t size; (size = read(from, block, sizeof(block))) > 0;) {
+    MUST(write(to, block, (size_t)size));
+  }
+  char* const words[] = {"busybox", "sleep", "20", NULL};
+  SHOW(execve("./copy", words, environ));
+  close(to);
+  const pid_t child = start_child();
+  if (child == 0) {
+    execve("./copy", words, environ);
+    _exit(98);
+  }
+  wait_until_asleep(child);
+  sleep_ms(50);
+  SHOW(open("copy", O_WRONLY));
+  DOES(open("copy", O_RDONLY));
+  kill(child, SIGKILL);
+  wait_for(child);
+  DOES(open("copy", O_WRONLY));
+}

@@ -15,6 +15,9 @@
 
 #include "check.h"
 
+// Volatile, so that the compiler does not see through it.
+static void* volatile kBadPointer = (void*)8;
+
 // Pipes, events as descriptors, and waiting for them, as far as one thread sees them.
 
 static char big[70000];
@@ -52,7 +55,7 @@ static void test_pipe(void) {
   CHECK_ERROR(write(ends[1], big, 100), EAGAIN);
   CHECK_ERROR(lseek(ends[0], 0, SEEK_SET), ESPIPE);
   CHECK_ERROR(pread(ends[0], buffer, 1, 0), ESPIPE);
-  CHECK_ERROR(read(ends[0], (void*)8, 10), EFAULT);
+  CHECK_ERROR(read(ends[0], kBadPointer, 10), EFAULT);
   struct stat status;
   CHECK(fstat(ends[0], &status) == 0 && S_ISFIFO(status.st_mode));
   close(ends[1]);
@@ -60,7 +63,7 @@ static void test_pipe(void) {
   CHECK(read(ends[0], big, sizeof(big)) == 0);
   close(ends[0]);
   CHECK_ERROR(pipe2(ends, 1), EINVAL);
-  CHECK_ERROR(pipe((int*)8), EFAULT);
+  CHECK_ERROR(pipe(kBadPointer), EFAULT);
   signal(SIGPIPE, SIG_IGN);
   CHECK(pipe(ends) == 0);
   close(ends[0]);
@@ -125,7 +128,7 @@ static void test_poll(void) {
   set[1].fd = ends[1];
   CHECK(poll(&set[1], 1, 0) == 1 && set[1].revents == (POLLOUT | POLLERR));
   close(ends[1]);
-  CHECK_ERROR(poll((void*)8, 1, 0), EFAULT);
+  CHECK_ERROR(poll(kBadPointer, 1, 0), EFAULT);
   struct timespec bad = {0, 1000000000};
   CHECK_ERROR(ppoll(set, 0, &bad, NULL), EINVAL);
 }
@@ -215,7 +218,7 @@ static void test_epoll(void) {
   CHECK(write(ends[1], "ab", 2) == 2);
   CHECK(epoll_wait(set, got, 4, -1) == 1 && got[0].events == EPOLLIN && got[0].data.u64 == 42);
   CHECK(wait_one(set, got) == 1);
-  CHECK_ERROR(epoll_wait(set, (void*)8, 4, 0), EFAULT);
+  CHECK_ERROR(epoll_wait(set, kBadPointer, 4, 0), EFAULT);
   // Edges.
   event.events = EPOLLIN | EPOLLET;
   CHECK(epoll_ctl(set, EPOLL_CTL_MOD, ends[0], &event) == 0);

@@ -14,6 +14,9 @@
 
 #include "check.h"
 
+// Volatile, so that the compiler does not see through it.
+static void* volatile kBadPointer = (void*)8;
+
 // Sockets of AF_UNIX between descriptors of one process.
 
 static char buffer[300000];
@@ -36,7 +39,7 @@ static void test_kinds(void) {
   CHECK_ERROR(socket(AF_UNIX, 77, 0), EINVAL);
   CHECK_ERROR(socket(AF_UNIX, SOCK_RDM, 0), ESOCKTNOSUPPORT);
   CHECK_ERROR(socket(AF_UNIX, SOCK_STREAM, 5), EPROTONOSUPPORT);
-  CHECK_ERROR(socketpair(AF_UNIX, SOCK_STREAM, 0, (int*)8), EFAULT);
+  CHECK_ERROR(socketpair(AF_UNIX, SOCK_STREAM, 0, kBadPointer), EFAULT);
   CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
   CHECK(fcntl(pair[0], F_GETFD) == FD_CLOEXEC && fcntl(pair[1], F_GETFL) == (O_RDWR | O_NONBLOCK));
   struct stat status;
@@ -70,8 +73,8 @@ static void test_stream(void) {
   }
   CHECK(total == 0 && events_of(pair[0]) == POLLOUT);
   CHECK_ERROR(sendto(pair[0], "x", 1, 0, (struct sockaddr*)"\1\0/x", 5), EISCONN);
-  CHECK_ERROR(recv(pair[0], (void*)8, 10, MSG_OOB), EINVAL);
-  CHECK_ERROR(send(pair[0], (void*)8, 10, 0), EFAULT);
+  CHECK_ERROR(recv(pair[0], kBadPointer, 10, MSG_OOB), EINVAL);
+  CHECK_ERROR(send(pair[0], kBadPointer, 10, 0), EFAULT);
   // Ends.
   CHECK(shutdown(pair[0], SHUT_WR) == 0);
   CHECK(events_of(pair[1]) == (POLLIN | POLLOUT | POLLRDHUP));
@@ -157,7 +160,7 @@ static void test_connection(void) {
   CHECK(getsockname(automatic, (struct sockaddr*)&got, &length) == 0 && length == 8);
   CHECK_ERROR(connect(automatic, (struct sockaddr*)"\1\0/none", 8), ENOENT);
   CHECK_ERROR(connect(automatic, (struct sockaddr*)"\2\0/none", 8), EINVAL);
-  CHECK_ERROR(connect(automatic, (struct sockaddr*)8, 8), EFAULT);
+  CHECK_ERROR(connect(automatic, kBadPointer, 8), EFAULT);
   close(automatic);
 }
 

@@ -6,6 +6,7 @@
 #include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/signals.h"
+#include "guest-kernel/linux/server/terminal_line.h"
 
 namespace linux_server {
 namespace {
@@ -243,6 +244,9 @@ void end_process(Process& process, std::int32_t wait_status) {
   process.set_memory({});
   process.memory_left.wake();
   process.set_descriptors({});
+  if (process.session == process.id()) {
+    end_terminal_session(process.session);
+  }
   process.pending.clear(~std::uint64_t{0});
   give_away_children(process);
   tell_parent_of_end(process);

@@ -32,7 +32,7 @@ Terminal::Terminal(const guest::Resource& console)
              shared_bytes(console, guest::kConsoleInputOffset, guest::kConsoleInputSize)) {
   // The console's other end is a terminal of the host, which adds carriage returns, or a file or
   // pipe that wants none.
-  termios settings = discipline_.settings();
+  termios settings = discipline().settings();
   settings.c_oflag &= ~static_cast<tcflag_t>(ONLCR);
   if (console.value != 0) {
     // Data is neither echoed nor edited, and no byte of it is a signal. Only the end of file, which
@@ -43,14 +43,18 @@ Terminal::Terminal(const guest::Resource& console)
       settings.c_cc[index] = 0;
     }
   }
-  discipline_.set_settings(settings, false);
+  discipline().set_settings(settings, false);
 }
 
 TerminalSignal Terminal::take_input() {
   TerminalSignal signal = TerminalSignal::kNone;
   std::byte byte = {};
-  while (signal == TerminalSignal::kNone && input_.read({&byte, 1}) == 1) {
-    signal = discipline_.receive(static_cast<char>(byte), *this);
+  while (signal == TerminalSignal::kNone && discipline().has_room() &&
+         input_.read({&byte, 1}) == 1) {
+    signal = discipline().receive(static_cast<char>(byte), *this);
+    if (send_signal(signal)) {
+      signal = TerminalSignal::kNone;
+    }
   }
   return signal;
 }
@@ -66,7 +70,7 @@ std::size_t Terminal::write(std::span<const std::byte> bytes) {
   std::size_t taken = 0;
   for (const std::byte byte : bytes) {
     std::array<char, 2> out;
-    const std::size_t count = discipline_.transform_output(static_cast<char>(byte), out);
+    const std::size_t count = discipline().transform_output(static_cast<char>(byte), out);
     if (count > room) {
       break;
     }

@@ -8,39 +8,32 @@
 #include "guest-kernel/lib/byte_ring.h"
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/start_info.h"
-#include "guest-kernel/linux/server/line_discipline.h"
-#include "guest-kernel/linux/server/task.h"
+#include "guest-kernel/linux/server/terminal_line.h"
 
 namespace linux_server {
 
 // The device's console: the rings that it shares with the driver, and the line discipline in
 // between. Never waits: callers block on is_readable() and writable().
-class Terminal : private EchoSink {
+class Terminal : public TerminalLine {
  public:
   // Nobody is there: output vanishes, input never comes.
   Terminal();
   // `console`: Role::kConsole.
   explicit Terminal(const guest::Resource& console);
 
-  LineDiscipline& discipline() { return discipline_; }
-
-  // Takes what the driver has received. Returns the signal that the last of it stands for; input
-  // after it stays in the ring.
+  // Takes what the driver has received. Returns the signal that the last of it stands for, where
+  // there is no foreground group to get it; input after it stays in the ring.
   TerminalSignal take_input();
-  // Writes as much of `bytes` as there is room for, post-processed; returns how much of it.
-  std::size_t write(std::span<const std::byte> bytes);
+  std::size_t write(std::span<const std::byte> bytes) override;
   std::size_t write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
-  bool is_writable() const { return output_.room() >= kSpareRoom; }
+  bool is_writable() const override { return output_.room() >= kSpareRoom && !is_stopped(); }
   // Asks for a signal when there is something to read. False: there is something already.
   bool wait_for_input() { return input_.wait_for_bytes(); }
-  // The same for room to write.
-  bool wait_for_room() { return output_.wait_for_room(kSpareRoom); }
+  bool wait_for_room() override { return is_stopped() || output_.wait_for_room(kSpareRoom); }
   // Output was written that the driver has not been told of.
   bool has_news() const { return has_news_; }
   // The driver had better start on it: half the room is gone.
   bool is_half_full() const { return output_.room() < guest::kConsoleOutputSize / 2; }
-  // Woken when there may be something to read, or room to write.
-  WaitQueue& changed() { return changed_; }
   // Tells the driver what it waits for. Once after a batch of work.
   void notify_driver();
 
@@ -50,12 +43,10 @@ class Terminal : private EchoSink {
 
   bool echo(char byte) override;
 
-  WaitQueue changed_;
   guest::Slot driver_;
   bool has_news_ = false;
   guest::ByteRingProducer output_;
   guest::ByteRingConsumer input_;
-  LineDiscipline discipline_;
 };
 
 }  // namespace linux_server

@@ -117,8 +117,44 @@ TEST_F(LineDisciplineTest, MinimumOfRawMode) {
   EXPECT_TRUE(discipline_.is_readable());
   settings.c_cc[VMIN] = 0;
   discipline_.set_settings(settings, true);
+  // As poll(2) has it; a read gives nothing at once.
+  EXPECT_FALSE(discipline_.is_readable());
+  EXPECT_EQ(read(), "");
+}
+
+TEST_F(LineDisciplineTest, AnEndOfFileEndsAnUnfinishedLine) {
+  type("abc\x04");
+  type("def\n\x04");
+  EXPECT_EQ(read(2), "ab");
+  EXPECT_EQ(read(), "c");
+  EXPECT_EQ(read(), "def\n");
   EXPECT_TRUE(discipline_.is_readable());
   EXPECT_EQ(read(), "");
+  EXPECT_FALSE(discipline_.is_readable());
+}
+
+TEST_F(LineDisciplineTest, TakesTheNextByteLiterally) {
+  EXPECT_EQ(type("\x16\x03\x16\x7f\n"), TerminalSignal::kNone);
+  EXPECT_EQ(read(), "\x03\x7f\n");
+}
+
+TEST_F(LineDisciplineTest, StopsAndStartsTheOutput) {
+  type(
+      "a\x13"
+      "b");
+  EXPECT_TRUE(discipline_.is_output_stopped());
+  type("\x11\n");
+  EXPECT_FALSE(discipline_.is_output_stopped());
+  EXPECT_EQ(read(), "ab\n");
+}
+
+TEST_F(LineDisciplineTest, HasRoomForALineThatNobodyCouldReadOtherwise) {
+  type(std::string(5000, 'x'));
+  EXPECT_TRUE(discipline_.has_room());
+  type("\n");
+  EXPECT_FALSE(discipline_.has_room());
+  EXPECT_EQ(read(5000).size(), LineDiscipline::kCapacity);
+  EXPECT_TRUE(discipline_.has_room());
 }
 
 TEST_F(LineDisciplineTest, LeavingCanonicalModeShowsTheUnfinishedLine) {

@@ -6,7 +6,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/epoll_file.h"
-#include "guest-kernel/linux/server/ipc/signal_mask_scope.h"
+#include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
 
 // epoll(7).
 namespace linux_server {
@@ -95,7 +95,7 @@ std::int64_t call_epoll_wait(Task& task) {
 
 std::int64_t call_epoll_pwait(Task& task) {
   if (!task.resumed) {
-    const auto set = set_signal_mask_for_call(task, task.arguments[4], task.arguments[5]);
+    const auto set = check_signal_mask(task, task.arguments[4], task.arguments[5]);
     if (!set) {
       return -set.error().number;
     }
@@ -113,7 +113,7 @@ std::int64_t call_epoll_pwait2(Task& task) {
       }
       interval = *time;
     }
-    const auto set = set_signal_mask_for_call(task, task.arguments[4], task.arguments[5]);
+    const auto set = check_signal_mask(task, task.arguments[4], task.arguments[5]);
     if (!set) {
       return -set.error().number;
     }

@@ -62,8 +62,10 @@ std::int64_t give_descriptor(Task& task, const Reference<File>& file, std::uint3
 }
 
 std::int64_t open_node(Task& task, Node& node, std::uint32_t flags) {
-  constexpr std::uint32_t kDropped = O_CLOEXEC | O_CREAT | O_EXCL | O_NOCTTY;
-  const std::uint32_t kept = (flags & ~kDropped) | O_LARGEFILE;
+  // Only terminals have a use for the last, and drop it then.
+  const std::uint32_t dropped = O_CLOEXEC | O_CREAT | O_EXCL |
+                                (node.type() != kCharacterDevice ? std::uint32_t{O_NOCTTY} : 0);
+  const std::uint32_t kept = (flags & ~dropped) | O_LARGEFILE;
   const Reference<Node> share(&node);
   const auto file = node.type() == kNamedPipe ? open_named_pipe(task, node, kept)
                                               : node.open(kept, *task.process);

@@ -7,7 +7,7 @@
 #include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
-#include "guest-kernel/linux/server/ipc/signal_mask_scope.h"
+#include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
 
 // Waiting for descriptors: poll(2), select(2).
 namespace linux_server {
@@ -84,7 +84,7 @@ std::int64_t prepare(Task& task, std::uint64_t time, std::uint64_t mask, std::ui
     }
     interval = *value;
   }
-  if (const auto set = set_signal_mask_for_call(task, mask, mask_size); !set) {
+  if (const auto set = check_signal_mask(task, mask, mask_size); !set) {
     return -set.error().number;
   }
   set_deadline(task, time != 0 ? &interval : nullptr);
@@ -206,11 +206,8 @@ std::int64_t call_pselect(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_poll, call_poll},
-    {__NR_ppoll, call_ppoll},
-    {__NR_select, call_select},
-    {__NR_pselect6, call_pselect},
-    {__NR_futex, call_futex},
+    {__NR_poll, call_poll},        {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
+    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex},
 };
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include <iterator>
 #include <new>
 
-#include "guest-kernel/linux/server/files/console_file.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
+#include "guest-kernel/linux/server/ipc/pseudo_terminal.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -76,10 +76,12 @@ constexpr std::uint32_t kRandom = device_number(1, 8);
 constexpr std::uint32_t kUrandom = device_number(1, 9);
 constexpr std::uint32_t kTerminal = device_number(5, 0);
 constexpr std::uint32_t kConsole = device_number(5, 1);
+constexpr std::uint32_t kMaster = device_number(5, 2);
 
 constexpr Description kDevices[] = {
     {"null", kNull},       {"zero", kZero},    {"full", kFull},       {"random", kRandom},
     {"urandom", kUrandom}, {"tty", kTerminal}, {"console", kConsole},
+    {"ptmx", kMaster},
 };
 
 File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
@@ -93,9 +95,6 @@ File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
     case kRandom:
     case kUrandom:
       return new RandomFile(node, flags);
-    case kTerminal:
-    case kConsole:
-      return new ConsoleFile(node, flags);
     default:
       return nullptr;
   }
@@ -120,12 +119,22 @@ constexpr Link kLinks[] = {
 
 }  // namespace
 
-Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& /*opener*/) {
+Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& opener) {
   const std::uint32_t number = node.attributes(nullptr).device_number;
   if (node.type() != kCharacterDevice || !is_known(number)) {
     return fail(ENXIO);
   }
-  File* file = make_file(node, flags, number);
+  switch (number) {
+    case kTerminal:
+      return open_controlling_terminal(node, flags, opener);
+    case kConsole:
+      return open_console(node, flags, opener);
+    case kMaster:
+      return open_terminal_master(node, flags);
+    default:
+      break;
+  }
+  File* file = make_file(node, flags & ~std::uint32_t{O_NOCTTY}, number);
   return file == nullptr ? Result<Reference<File>>(fail(ENOMEM)) : Reference<File>(file);
 }
 
@@ -150,7 +159,7 @@ bool add_device_files(Directory& root) {
       return false;
     }
   }
-  return true;
+  return add_terminal_directory(*directory);
 }
 
 }  // namespace linux_server

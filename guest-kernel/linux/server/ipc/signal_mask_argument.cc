@@ -1,10 +1,10 @@
-#include "guest-kernel/linux/server/ipc/signal_mask_scope.h"
+#include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
 
 #include "guest-kernel/linux/server/process.h"
 
 namespace linux_server {
 
-Result<void> set_signal_mask_for_call(Task& task, std::uint64_t address, std::uint64_t size) {
+Result<void> check_signal_mask(Task& task, std::uint64_t address, std::uint64_t size) {
   if (address == 0) {
     return {};
   }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <regex>
 #include <sstream>
 #include <stdexcept>
 
@@ -138,8 +139,25 @@ Results run_on_host(const std::string& match) {
   return transcript.results;
 }
 
+// Runs a machine that runs behaviours out of `names`, in this order, for as long as one ends after
+// the other in time.
+static Outcome run_while_it_goes_on(const Arguments& command,
+                                    const std::vector<std::string>& names) {
+  ChildProcess machine(integration::program_directory() + "/ensemble", command);
+  machine.close_input();
+  const seconds limit(integration::on_lane_s() ? 120 : 15);
+  bool goes_on = machine.read_until("=== begin", limit);
+  for (auto name = names.begin(); goes_on && name != names.end(); ++name) {
+    goes_on = machine.read_until("=== end " + *name + " ", limit);
+  }
+  return machine.wait(goes_on ? limit : seconds(0));
+}
+
 Results run_in_guest(const std::string& match, Linking linking) {
   Results results;
+  std::vector<std::string> names = behaviour_names();
+  const std::regex pattern(match, std::regex::extended);
+  std::erase_if(names, [&](const auto& name) { return !std::regex_search(name, pattern); });
   std::string after;
   for (int machine = 0; machine < kMaximumMachines; ++machine) {
     Arguments words = {"--all", "--limit", limit_of_behaviour()};
@@ -149,14 +167,14 @@ Results run_in_guest(const std::string& match, Linking linking) {
     if (!after.empty()) {
       words.insert(words.end(), {"--after", after});
     }
-    const Outcome outcome =
-        integration::run_ensemble(guest_command(linking, words), {}, minutes(4));
+    const Outcome outcome = run_while_it_goes_on(guest_command(linking, words), names);
     Transcript transcript = read_transcript(outcome.output);
     results.merge(transcript.results);
     if (transcript.done || !transcript.unfinished) {
       break;
     }
     after = *transcript.unfinished;
+    names.erase(names.begin(), std::next(std::ranges::find(names, after)));
     results[after] = {transcript.unfinished_output, ending_of_machine(outcome)};
   }
   return results;

@@ -53,18 +53,23 @@ ExceptionSignal signal_of(std::uint64_t vector) {
   }
 }
 
-std::string_view reason_of(Signal signal) {
-  switch (signal) {
-    case kSignalFloatingPoint:
-      return "arithmetic exception";
-    case kSignalTrap:
+std::string_view reason_of(Signal signal, std::uint64_t vector) {
+  if (signal == kSignalKill) {
+    return "killed: out of memory";
+  }
+  switch (vector) {
+    case 0:
+      return "division error";
+    case 1:
+    case 3:
       return "breakpoint";
-    case kSignalIllegal:
+    case 6:
       return "illegal instruction";
-    case kSignalBus:
-      return "bus error";
-    case kSignalKill:
-      return "killed: out of memory";
+    case 16:
+    case 19:
+      return "floating-point exception";
+    case 17:
+      return "unaligned access";
     default:
       return "segmentation fault";
   }
@@ -140,7 +145,11 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
     std::array<char, 256> line;
     guest::TextWriter text(line);
     const std::uint64_t address = (fault[0] & 0xff) == kPageFault ? fault[2] : fault[3];
-    text.text(process.name()).put('[').decimal(process.id()).text("]: ").text(reason_of(signal));
+    text.text(process.name())
+        .put('[')
+        .decimal(process.id())
+        .text("]: ")
+        .text(reason_of(signal, fault[0] & 0xff));
     text.text(" at address 0x").hexadecimal(address);
     text.text(" (instruction 0x").hexadecimal(fault[3]).put(')');
     server().report(text.view());

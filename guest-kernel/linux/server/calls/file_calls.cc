@@ -15,7 +15,6 @@
 namespace linux_server {
 namespace {
 
-
 enum class Direction : std::uint8_t { kRead, kWrite };
 
 // Where a transfer takes place.

@@ -39,11 +39,11 @@ Process* find_named(Task& task, std::uint64_t argument) {
 
 std::int64_t call_getpgid(Task& task) {
   const Process* process = find_named(task, task.arguments[0]);
-  return process == nullptr ? -ESRCH : process->group;
+  return process == nullptr ? -ESRCH : std::int64_t{process->group};
 }
 std::int64_t call_getsid(Task& task) {
   const Process* process = find_named(task, task.arguments[0]);
-  return process == nullptr ? -ESRCH : process->session;
+  return process == nullptr ? -ESRCH : std::int64_t{process->session};
 }
 std::int64_t call_getpgrp(Task& task) {
   return task.process->group;

@@ -80,8 +80,7 @@ constexpr std::uint32_t kMaster = device_number(5, 2);
 
 constexpr Description kDevices[] = {
     {"null", kNull},       {"zero", kZero},    {"full", kFull},       {"random", kRandom},
-    {"urandom", kUrandom}, {"tty", kTerminal}, {"console", kConsole},
-    {"ptmx", kMaster},
+    {"urandom", kUrandom}, {"tty", kTerminal}, {"console", kConsole}, {"ptmx", kMaster},
 };
 
 File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {

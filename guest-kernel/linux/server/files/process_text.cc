@@ -181,7 +181,11 @@ void write_process_statistics(guest::TextWriter& text, const Process* subject) {
   // minflt … cstime
   text.decimal(subject->page_faults).text(" 0 0 0 0 0 0 0 ");
   // priority, nice, num_threads, itrealvalue, starttime, vsize, rss, rsslim
-  text.text("20 0 ").decimal(subject->task_count()).text(" 0 ").decimal(subject->started_ns / kNanosecondsPerTick).put(' ');
+  text.text("20 0 ")
+      .decimal(subject->task_count())
+      .text(" 0 ")
+      .decimal(subject->started_ns / kNanosecondsPerTick)
+      .put(' ');
   text.decimal(subject->space().segments().total_size()).put(' ');
   text.decimal(subject->space().resident() / kPage).text(" 18446744073709551615 ");
   // startcode, endcode, startstack, and the 24 fields after it

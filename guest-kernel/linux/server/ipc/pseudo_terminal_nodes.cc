@@ -164,8 +164,8 @@ class TerminalDirectory final : public VirtualDirectory {
       number = number * 10 + static_cast<std::uint32_t>(digit - '0');
     }
     const bool plain = name.size() == 1 || !name.starts_with('0');
-    return Reference<Node>(
-        plain && PseudoTerminal::find(number) != nullptr ? node(number) : nullptr);
+    return Reference<Node>(plain && PseudoTerminal::find(number) != nullptr ? node(number)
+                                                                            : nullptr);
   }
   // Number n is at position n + 3, after "." and "..".
   bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
@@ -218,7 +218,8 @@ Result<Reference<File>> open_terminal_master(Node& node, std::uint32_t flags) {
   if (!terminal) {
     return fail(ENOSPC);
   }
-  const Reference<File> file(new MasterFile(node, flags & ~std::uint32_t{O_NOCTTY}, std::move(terminal)));
+  const Reference<File> file(
+      new MasterFile(node, flags & ~std::uint32_t{O_NOCTTY}, std::move(terminal)));
   return file ? Result<Reference<File>>(file) : fail(ENOMEM);
 }
 

@@ -40,7 +40,8 @@ class UnixSocket : public Counted {
   static constexpr std::size_t kDefaultLimit = 212992;    // net.core.wmem_default
   static constexpr std::uint32_t kMaximumDatagrams = 10;  // net.unix.max_dgram_qlen
 
-  UnixSocket(SocketType type, const SocketCredentials& creator) : credentials_(creator), type_(type) {}
+  UnixSocket(SocketType type, const SocketCredentials& creator)
+      : credentials_(creator), type_(type) {}
   ~UnixSocket() override { close(); }
 
   SocketType type() const { return type_; }

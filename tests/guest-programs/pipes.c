@@ -85,7 +85,7 @@ static void test_splice(void) {
   CHECK_ERROR(splice(a[0], NULL, b[1], NULL, 6, SPLICE_F_NONBLOCK), EAGAIN);
   CHECK_ERROR(splice(a[0], NULL, a[1], NULL, 6, 0), EINVAL);
   CHECK_ERROR(tee(a[0], 1, 6, 0), EINVAL);
-  int file = open("/data/numbers", O_RDONLY);
+  int file = open("/fixed/numbers", O_RDONLY);
   loff_t offset = 4990;
   CHECK(splice(file, &offset, a[1], NULL, 100, 0) == 10 && offset == 5000);
   CHECK(splice(file, NULL, a[1], NULL, 5, 0) == 5 && lseek(file, 0, SEEK_CUR) == 5);
@@ -209,7 +209,7 @@ static void test_epoll(void) {
   CHECK_ERROR(epoll_ctl(set, EPOLL_CTL_ADD, 999, &event), EBADF);
   CHECK_ERROR(epoll_ctl(set, EPOLL_CTL_ADD, ends[1], NULL), EFAULT);
   CHECK_ERROR(epoll_ctl(set, 9, ends[0], &event), EINVAL);
-  int file = open("/data/numbers", O_RDONLY);
+  int file = open("/fixed/numbers", O_RDONLY);
   CHECK_ERROR(epoll_ctl(set, EPOLL_CTL_ADD, file, &event), EPERM);
   close(file);
   CHECK_ERROR(epoll_wait(set, got, 0, 0), EINVAL);

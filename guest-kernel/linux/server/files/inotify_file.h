@@ -32,6 +32,7 @@ class InotifyFile : public File {
     return first_ != nullptr ? std::uint32_t{kReadable} : 0;
   }
   bool is_seekable() const override { return false; }
+  WaitQueue* changes() override { return &changed_; }
   InotifyFile* inotify() override { return this; }
 
   // Returns the watch's descriptor or a negative errno.

@@ -29,6 +29,9 @@ class PseudoTerminalFile final : public TerminalFile {
 
 PseudoTerminal::PseudoTerminal(std::uint32_t number) : number_(number) {
   set_window({0, 0, 0, 0});
+  termios settings = discipline().settings();
+  settings.c_cflag = B38400 | CS8 | CREAD;
+  discipline().set_settings(settings, false);
   terminals[number] = this;
 }
 

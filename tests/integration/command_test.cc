@@ -113,5 +113,27 @@ TEST(Command, MayPrintMuch) {
   EXPECT_EQ(outcome.exit_code, 0);
 }
 
+TEST(Processes, RunInPipelines) {
+  REQUIRE_KVM();
+  const Outcome outcome =
+      run_ensemble({"run", "watch", "--", "/bin/busybox", "sh", "-c",
+                    "for i in 1 2 3; do echo line $i; done | /bin/busybox grep -v 2 > /tmp/out; "
+                    "/bin/busybox cat /tmp/out; (exit 7); echo code $?"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_EQ(outcome.output, "line 1\nline 3\ncode 7\n");
+}
+
+// Also what shows that interrupts reach a program which computes after a system call.
+TEST(Processes, ThatComputeArePreemptedAndCanBeKilled) {
+  REQUIRE_KVM();
+  for (const char* processors : {"1", "2"}) {
+    const Outcome outcome = run_ensemble(
+        {"run", "watch", "--cpus", processors, "--", "/bin/busybox", "sh", "-c",
+         "while :; do :; done & /bin/busybox sleep 0.2; kill $!; wait $!; echo status $?"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
+    EXPECT_NE(outcome.output.find("status 143"), std::string::npos) << outcome.output;
+  }
+}
+
 }  // namespace
 }  // namespace ensemble::integration

@@ -58,8 +58,7 @@ bool may_search(const Process& /*process*/, const Node& /*directory*/) {
 Result<void> AddressSpace::write(std::uint64_t /*address*/, std::span<const std::byte> /*from*/) {
   return fail(EFAULT);
 }
-std::int64_t UserBuffer::fill(std::span<const std::byte> /*from*/,
-                              std::uint64_t /*offset*/) const {
+std::int64_t UserBuffer::fill(std::span<const std::byte> /*from*/, std::uint64_t /*offset*/) const {
   return -EFAULT;
 }
 std::span<std::byte> UserBuffer::piece(std::uint64_t /*offset*/, Access /*access*/) const {

@@ -41,6 +41,10 @@ class AddressSpace {
   // are copied. Bytes past the contents are zero.
   Result<void> add_contents(const Segment& segment, std::span<const std::byte> contents);
 
+  // Adds the pages of a file in memory from segment.file_offset on: shared ones are the file's own,
+  // private ones are copied when they are written to. What lies past its end reads as zero.
+  Result<void> add_pages(const Segment& segment, Node& node);
+
   // Adds the process block (shim::kBlock), which is the 2 MiB at `offset` of the memory pool, and
   // the rest of the stack below it. Takes the memory over.
   Result<void> add_process_block(std::uint64_t offset);

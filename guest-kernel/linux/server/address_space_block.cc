@@ -1,6 +1,7 @@
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/address_space.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/shim/layout.h"
 
 // The stack and the shim's pages: one large page, mapped by one call.
@@ -41,6 +42,37 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
   const guest::Status status = guest::map(domain_, shim::kBlock, memory_pool().region(), offset,
                                           abi::kLargePageSize, abi::kRightRead | abi::kRightWrite);
   return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
+}
+
+Result<void> AddressSpace::add_pages(const Segment& segment, Node& node) {
+  const std::uint64_t pages = (node.size() + abi::kPageSize - 1) / abi::kPageSize;
+  for (std::uint64_t address = segment.start; address < segment.end; address += abi::kPageSize) {
+    const std::uint64_t index = (segment.file_offset + (address - segment.start)) / abi::kPageSize;
+    Segment page = segment;
+    page.start = address;
+    page.end = address + abi::kPageSize;
+    page.file_offset = index * abi::kPageSize;
+    const std::uint64_t frame =
+        index < pages ? node.page(index, segment.shared) : MemoryPool::kNone;
+    if (frame == MemoryPool::kNone && segment.shared && index < pages) {
+      return fail(ENOMEM);
+    }
+    if (frame != MemoryPool::kNone) {
+      if (!memory_pool().share(frame, abi::kPageSize)) {
+        return fail(ENOMEM);
+      }
+      page.backing = Backing::kMemory;
+      page.offset = frame;
+      page.copy_on_write = !segment.shared;
+    }
+    if (const auto inserted = insert(page); !inserted) {
+      if (frame != MemoryPool::kNone) {
+        memory_pool().free(frame, abi::kPageSize);
+      }
+      return inserted;
+    }
+  }
+  return {};
 }
 
 Result<void> AddressSpace::add_thread_page(std::uint64_t address) {

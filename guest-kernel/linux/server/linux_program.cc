@@ -34,31 +34,31 @@ std::uint8_t protection_of(const guest::ElfSegment& segment) {
 }
 
 // Adds one PT_LOAD: its file's bytes, zeroes up to the page's end and for the rest.
-Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegment& load,
-                         std::uint64_t base) {
+Result<void> add_segment(AddressSpace& space, Node& node, std::span<const std::byte> file,
+                         const guest::ElfSegment& load, std::uint64_t base) {
   const std::uint64_t lead = load.address % abi::kPageSize;
   Segment segment;
   segment.start = base + load.address - lead;
   segment.end = round_up(base + load.address + load.memory_size, abi::kPageSize);
   segment.protection = protection_of(load);
   segment.use = SegmentUse::kFile;
-  segment.file = &node;
+  // Only files of the root archive are sure to outlive their mappings.
+  segment.file = node.contents().empty() ? nullptr : &node;
   segment.file_offset = load.file_offset - lead;
-  auto contents = node.contents().subspan(segment.file_offset, load.file_size + lead);
+  auto contents = file.subspan(segment.file_offset, load.file_size + lead);
   if (!load.writable && load.memory_size == load.file_size) {
     // The rest of the last page may show what follows in the file, as it does on Linux: no copy.
     const std::uint64_t whole = round_up(contents.size(), abi::kPageSize);
-    contents = node.contents().subspan(
-        segment.file_offset,
-        std::min<std::uint64_t>(whole, node.contents().size() - segment.file_offset));
+    contents = file.subspan(segment.file_offset,
+                            std::min<std::uint64_t>(whole, file.size() - segment.file_offset));
   }
   return space.add_contents(segment, contents);
 }
 
-Result<void> add_image(AddressSpace& space, Node& node, const guest::ElfImage& image,
-                       std::uint64_t base) {
-  for (const guest::ElfSegment& load : image.segments()) {
-    if (const auto added = add_segment(space, node, load, base); !added) {
+Result<void> add_image(AddressSpace& space, const Program& program, std::uint64_t base) {
+  for (const guest::ElfSegment& load : program.image.segments()) {
+    if (const auto added = add_segment(space, *program.node, program.file.bytes(), load, base);
+        !added) {
       // An address that is taken or not the program's to use is the file's fault.
       return std::unexpected(added.error());
     }
@@ -76,7 +76,7 @@ Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   const guest::ElfImage& image = program.image;
   LoadedImage loaded;
   loaded.base = image.position_independent() ? kImageBase : 0;
-  if (const auto added = add_image(space, *program.node, image, loaded.base); !added) {
+  if (const auto added = add_image(space, program, loaded.base); !added) {
     return std::unexpected(added.error());
   }
   const auto heap = space.start_heap(round_up(loaded.base + image.end(), abi::kLargePageSize));
@@ -98,9 +98,7 @@ Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   if (loaded.interpreter_base == 0) {
     return fail(ENOMEM);
   }
-  if (const auto added =
-          add_image(space, *interpreter->node, interpreter->image, loaded.interpreter_base);
-      !added) {
+  if (const auto added = add_image(space, *interpreter, loaded.interpreter_base); !added) {
     return std::unexpected(added.error());
   }
   loaded.entry = loaded.interpreter_base + interpreter->image.entry();

@@ -49,10 +49,9 @@ Result<void> load(ProcessMemory& memory, const Program& program) {
     segment.protection =
         static_cast<std::uint8_t>(1 | (load.writable ? 2 : 0) | (load.executable ? 4 : 0));
     segment.use = SegmentUse::kFile;
-    segment.file = program.node.get();
+    segment.file = program.node->contents().empty() ? nullptr : program.node.get();
     segment.file_offset = load.file_offset - lead;
-    const auto contents =
-        program.node->contents().subspan(segment.file_offset, load.file_size + lead);
+    const auto contents = program.file.bytes().subspan(segment.file_offset, load.file_size + lead);
     if (const auto added = memory.space().add_contents(segment, contents); !added) {
       return added;
     }

@@ -27,8 +27,12 @@ Result<Program> check_program(Node& node) {
   if (node.type() != kRegularFile || !node.is_executable()) {
     return fail(EACCES);
   }
-  const auto image = guest::ElfImage::parse(node.contents(), abi::kUserEnd);
-  return image ? Result<Program>(Program{Reference<Node>(&node), *image}) : fail(ENOEXEC);
+  const auto file = FileBytes::of(node);
+  if (!file) {
+    return std::unexpected(file.error());
+  }
+  const auto image = guest::ElfImage::parse(file->bytes(), abi::kUserEnd);
+  return image ? Result<Program>(Program{Reference<Node>(&node), *image, *file}) : fail(ENOEXEC);
 }
 
 Result<Program> find_program(std::string_view name) {

@@ -7,6 +7,7 @@
 #include "guest-kernel/lib/elf.h"
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/arguments.h"
+#include "guest-kernel/linux/server/file_bytes.h"
 #include "guest-kernel/linux/server/initial_stack.h"
 #include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/process.h"
@@ -17,6 +18,7 @@ namespace linux_server {
 struct Program {
   Reference<Node> node;
   guest::ElfImage image;
+  FileBytes file;  // what `image` refers to
 };
 
 // Finds `name` as execvp(3) does: in the usual directories if it has no slash. ENOENT, EACCES,

@@ -151,7 +151,8 @@ Result<LoadedProgram> load(Task& task, Node& file, std::string_view path, String
     if (program.error().number != ENOEXEC) {
       return std::unexpected(program.error());
     }
-    const auto line = parse_script(node->contents());
+    const auto text = FileBytes::of(*node);
+    const auto line = text ? parse_script(text->bytes()) : Result<ScriptLine>(fail(ENOEXEC));
     if (!line) {
       return std::unexpected(line.error());
     }

@@ -31,6 +31,9 @@ std::int64_t as_result(const Result<void>& result) {
 
 std::int64_t map_contents(AddressSpace& space, const Segment& segment, const File& file,
                           std::uint64_t offset) {
+  if (file.node().has_pages()) {
+    return as_result(space.add_pages(segment, file.node()));
+  }
   const std::span<const std::byte> contents = file.node().contents();
   const auto tail =
       offset < contents.size()
@@ -66,7 +69,8 @@ std::int64_t call_mmap(Task& task) {
     if (!file->maps_zeroes() && file->node().type() != kRegularFile) {
       return -ENODEV;
     }
-    if (!file->maps_zeroes() && file->node().contents().empty() && file->size() != 0) {
+    if (!file->maps_zeroes() && !file->node().has_pages() && file->node().contents().empty() &&
+        file->size() != 0) {
       return -ENODEV;
     }
     if (type != MAP_PRIVATE && (protection & PROT_WRITE) != 0 && !file->may_write()) {
@@ -119,7 +123,8 @@ std::int64_t call_mmap(Task& task) {
     segment.file_offset = offset;
     error = map_contents(space, segment, *file, offset);
   } else {
-    const bool ahead = size <= kMapAhead && segment.protection != 0;
+    // Shared memory has to be there before a child shares it.
+    const bool ahead = (size <= kMapAhead && segment.protection != 0) || segment.shared;
     error = as_result(ahead ? space.add_memory(segment) : space.add(segment));
   }
   if (error != 0) {
@@ -190,6 +195,8 @@ std::int64_t call_mremap(Task& task) {
     model.start = address + old_size;
     model.end = address + new_size;
     model.backing = Backing::kNone;
+    model.mapped = Mapped::kNothing;
+    model.copy_on_write = false;
     model.offset = 0;
     if (model.file != nullptr) {
       return -EINVAL;  // growing a file's mapping would have to map what follows in the file
@@ -233,6 +240,8 @@ std::int64_t call_mremap(Task& task) {
     model.start = target + old_size;
     model.end = target + new_size;
     model.backing = Backing::kNone;
+    model.mapped = Mapped::kNothing;
+    model.copy_on_write = false;
     model.offset = 0;
     if (const auto result = space.add(model); !result) {
       return -result.error().number;

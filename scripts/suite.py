@@ -163,7 +163,7 @@ def stage_asan(report):
     build("release")
     build("asan")
     run_ctest(report, "asan", "asan", environment={
-        "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1", **GUEST})
+        "ASAN_OPTIONS": "detect_leaks=1:handle_sigbus=0", "UBSAN_OPTIONS": "print_stacktrace=1", **GUEST})
 
 
 def stage_tsan(report):
@@ -177,7 +177,7 @@ def stage_tsan(report):
     for old in RESULTS.glob("tsan-report.*"):
         old.unlink()
     # ensemble-vmm ends by _exit while its threads exist, on purpose: that is no leak.
-    options = f"halt_on_error=1 report_thread_leaks=0 log_path={RESULTS}/tsan-report"
+    options = f"halt_on_error=1 report_thread_leaks=0 handle_sigbus=0 log_path={RESULTS}/tsan-report"
     for program, arguments in programs.items():
         check(report, "tsan", program, [BUILD / "tsan" / "bin" / program, *arguments],
               environment={"TSAN_OPTIONS": options, **GUEST})

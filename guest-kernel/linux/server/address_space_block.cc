@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/address_space.h"
 #include "guest-kernel/linux/server/memory_pool.h"
@@ -45,32 +47,40 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
 }
 
 Result<void> AddressSpace::add_pages(const Segment& segment, Node& node) {
-  const std::uint64_t pages = (node.size() + abi::kPageSize - 1) / abi::kPageSize;
-  for (std::uint64_t address = segment.start; address < segment.end; address += abi::kPageSize) {
-    const std::uint64_t index = (segment.file_offset + (address - segment.start)) / abi::kPageSize;
-    Segment page = segment;
-    page.start = address;
-    page.end = address + abi::kPageSize;
-    page.file_offset = index * abi::kPageSize;
+  const std::uint64_t size = node.size();
+  for (std::uint64_t address = segment.start; address < segment.end;) {
+    const std::uint64_t offset = segment.file_offset + (address - segment.start);
+    Segment piece = segment;
+    piece.start = address;
+    piece.file_offset = offset;
+    const bool exists = offset < size;
     const std::uint64_t frame =
-        index < pages ? node.page(index, segment.shared) : MemoryPool::kNone;
-    if (frame == MemoryPool::kNone && segment.shared && index < pages) {
-      return fail(ENOMEM);
-    }
-    if (frame != MemoryPool::kNone) {
+        exists ? node.page(offset / abi::kPageSize, segment.shared) : MemoryPool::kNone;
+    if (frame == MemoryPool::kNone) {
+      if (exists && segment.shared) {
+        return fail(ENOMEM);
+      }
+      // A hole, or what is past the end, is one piece: its size is the program's to choose.
+      const std::uint64_t data = exists ? node.seek(SeekTarget::kData, offset) : size;
+      piece.end = exists && data < size && data > offset
+                      ? std::min(segment.end, address + (data - offset))
+                      : segment.end;
+    } else {
       if (!memory_pool().share(frame, abi::kPageSize)) {
         return fail(ENOMEM);
       }
-      page.backing = Backing::kMemory;
-      page.offset = frame;
-      page.copy_on_write = !segment.shared;
+      piece.end = address + abi::kPageSize;
+      piece.backing = Backing::kMemory;
+      piece.offset = frame;
+      piece.copy_on_write = !segment.shared;
     }
-    if (const auto inserted = insert(page); !inserted) {
+    if (const auto inserted = insert(piece); !inserted) {
       if (frame != MemoryPool::kNone) {
         memory_pool().free(frame, abi::kPageSize);
       }
       return inserted;
     }
+    address = piece.end;
   }
   return {};
 }

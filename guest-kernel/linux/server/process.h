@@ -35,13 +35,12 @@ class Process {
       : id_(id), memory_(std::move(memory)) {}
 
   std::uint32_t id() const { return id_; }
-  // Of a process that has ended: that of nobody, without addresses.
+  // Only while has_memory(): a process that has ended has none.
   ProcessMemory& memory() { return *memory_; }
   const Reference<ProcessMemory>& memory_reference() const { return memory_; }
   void set_memory(Reference<ProcessMemory> memory) { memory_ = std::move(memory); }
   bool has_memory() const { return static_cast<bool>(memory_); }
   guest::Slot domain() const { return memory_->domain(); }
-  // Only while has_memory().
   AddressSpace& space() { return memory_->space(); }
   const AddressSpace& space() const { return memory_->space(); }
   bool native() const { return has_memory() && memory_->native(); }

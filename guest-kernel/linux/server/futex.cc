@@ -3,10 +3,12 @@
 #include <asm/errno.h>
 #include <linux/futex.h>
 
+#include <algorithm>
 #include <array>
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/process.h"
+#include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/time_value.h"
 
 namespace linux_server {
@@ -299,6 +301,20 @@ std::int64_t wake_futex(AddressSpace& space, std::uint64_t address, std::uint64_
   return word ? wake_and_move(*word, count, bits, nullptr, 0) : -word.error().number;
 }
 
+namespace {
+
+// Whether other tasks run in the memory of the process.
+bool has_others(Process& process) {
+  const auto all = all_processes();
+  return process.task_count() > 1 ||
+         std::any_of(all.begin(), all.end(), [&process](const Process* each) {
+           return each != nullptr && each != &process && each->has_memory() &&
+                  each->memory_reference().get() == &process.memory();
+         });
+}
+
+}  // namespace
+
 void leave_futexes(Task& task) {
   task.futex = nullptr;
   if (task.page == nullptr) {
@@ -308,7 +324,9 @@ void leave_futexes(Task& task) {
   task.page->robust_list = 0;
   const std::uint64_t address = task.page->clear_thread_id;
   task.page->clear_thread_id = 0;
-  if (address != 0 && task.process->space().write_value(address, std::uint32_t{0})) {
+  // What nobody else has is not written, as on Linux.
+  if (address != 0 && has_others(*task.process) &&
+      task.process->space().write_value(address, std::uint32_t{0})) {
     wake_futex(task.process->space(), address, 1, kAllFutexBits);
   }
 }

@@ -23,6 +23,14 @@ struct SignalAction {
   std::uint64_t mask;
 };
 
+// Where the paths of a process begin, and what new files may not be. Processes may share theirs
+// (CLONE_FS).
+struct Places : Counted {
+  Reference<Node> working_directory;
+  Reference<Node> root_directory;  // what chroot(2) made "/"; null: the root of all
+  std::uint32_t file_mode_mask = 022;
+};
+
 enum class ProcessState : std::uint8_t { kRunning, kStopped, kEnded };
 
 // One Linux process: identity, relations, descriptors, signal actions, and its threads. Owned by
@@ -31,8 +39,14 @@ class Process {
  public:
   static constexpr std::size_t kSignals = 64;
 
-  Process(std::uint32_t id, Reference<ProcessMemory> memory)
-      : id_(id), memory_(std::move(memory)) {}
+  // `places`: not null, and its own for as long as it lives.
+  Process(std::uint32_t id, Reference<ProcessMemory> memory, Reference<Places> places)
+      : working_directory(places->working_directory),
+        file_mode_mask(places->file_mode_mask),
+        root_directory(places->root_directory),
+        id_(id),
+        memory_(std::move(memory)),
+        places_(std::move(places)) {}
 
   std::uint32_t id() const { return id_; }
   // Only while has_memory(): a process that has ended has none.
@@ -57,6 +71,8 @@ class Process {
   const DescriptorTable& descriptors() const { return *descriptors_; }
   const Reference<DescriptorTable>& descriptor_reference() const { return descriptors_; }
   void set_descriptors(Reference<DescriptorTable> table) { descriptors_ = std::move(table); }
+
+  const Reference<Places>& places() const { return places_; }
 
   // The name that ps shows: 15 bytes of the program's.
   std::string_view name() const { return {name_.data(), name_size_}; }
@@ -86,9 +102,9 @@ class Process {
   PendingSignals pending;
   std::array<SignalAction, kSignals + 1> actions = {};
 
-  Reference<Node> working_directory;
+  Reference<Node>& working_directory;  // in places()
   Reference<Node> executable;
-  std::uint32_t file_mode_mask = 022;
+  std::uint32_t& file_mode_mask;  // in places()
   // Where the arguments and the environment lie, for /proc/self.
   std::uint64_t arguments_start = 0, arguments_end = 0;
   std::uint64_t environment_start = 0, environment_end = 0;
@@ -98,13 +114,13 @@ class Process {
   std::uint64_t page_faults = 0;
   std::uint64_t calls = 0;
 
-  // Of files: what chroot(2) made "/" (null: the root of all), and whose rights count.
-  Reference<Node> root_directory;
-  Credentials credentials;
+  Reference<Node>& root_directory;  // in places()
+  Credentials credentials;          // whose rights count
 
  private:
   std::uint32_t id_;
   Reference<ProcessMemory> memory_;
+  Reference<Places> places_;
   Task* tasks_ = nullptr;
   std::uint32_t task_count_ = 0;
   Reference<DescriptorTable> descriptors_;

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "guest-kernel/linux/server/futex.h"
+#include "guest-kernel/linux/server/ipc/process_groups.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/signals.h"
 #include "guest-kernel/linux/server/terminal_line.h"
@@ -70,6 +71,17 @@ void tell_parent_of_end(Process& process) {
   parent->children_changed.wake();
 }
 
+// Stopped members of a group whose last tie to its session this end cuts are told and go on.
+void release_if_orphaned(std::uint32_t group) {
+  const bool any_stopped = std::any_of(processes.begin(), processes.end(), [=](const auto* each) {
+    return each != nullptr && each->group == group && each->state == ProcessState::kStopped;
+  });
+  if (any_stopped && is_orphaned_group(group)) {
+    send_signal_to_group(group, kSignalHangUp);
+    send_signal_to_group(group, kSignalContinue);
+  }
+}
+
 // Those who lose their parent get the first process for one.
 void give_away_children(Process& parent) {
   Process* first = find_process(kFirstProcess);
@@ -78,6 +90,9 @@ void give_away_children(Process& parent) {
       continue;
     }
     child->parent = first;
+    if (child->group != parent.group && child->session == parent.session) {
+      release_if_orphaned(child->group);
+    }
     if (child->state == ProcessState::kEnded) {
       tell_parent_of_end(*child);
     }
@@ -130,12 +145,16 @@ std::uint64_t count_tasks() {
       std::count_if(tasks.begin(), tasks.end(), [](auto* each) { return each != nullptr; }));
 }
 
-Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory) {
+Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory,
+                                Reference<Places> places) {
   const auto place = std::find(processes.begin(), processes.end(), nullptr);
   if (place == processes.end()) {
     return fail(EAGAIN);
   }
-  auto* process = new Process(take_id(), std::move(memory));
+  if (!places) {
+    places = Reference<Places>(new Places());
+  }
+  auto* process = places ? new Process(take_id(), std::move(memory), std::move(places)) : nullptr;
   if (process == nullptr) {
     return fail(ENOMEM);
   }
@@ -186,6 +205,7 @@ void end_thread_of(Task& task) {
   }
   task.blocked = task.held = task.suspended = false;
   task.stop_waiting();
+  task.watches.reset();
 }
 
 namespace {
@@ -249,6 +269,10 @@ void end_process(Process& process, std::int32_t wait_status) {
   }
   process.pending.clear(~std::uint64_t{0});
   give_away_children(process);
+  if (process.parent != nullptr && process.parent->group != process.group &&
+      process.parent->session == process.session) {
+    release_if_orphaned(process.group);
+  }
   tell_parent_of_end(process);
 }
 

@@ -27,8 +27,9 @@ std::uint64_t count_processes();
 std::uint64_t count_tasks();
 
 // A new process without threads, in its parent's group and session and with no descriptors. The
-// first one has no parent. EAGAIN, ENOMEM.
-Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory);
+// first one has no parent. `places`: what it shares; null: it has its own. EAGAIN, ENOMEM.
+Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory,
+                                Reference<Places> places = {});
 // A thread of the process that does not run yet. The first one has the process's id. EAGAIN,
 // ENOMEM.
 Result<Task*> create_task(Process& process);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <iterator>
 
+#include "guest-kernel/linux/server/ipc/process_groups.h"
 #include "guest-kernel/linux/server/ipc/signal_arrivals.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
@@ -71,6 +72,11 @@ void notify(Task& task) {
   }
 }
 
+// A group that nobody is left to continue is not stopped by its terminal.
+bool may_stop(const Process& process, std::uint32_t number) {
+  return number == kSignalStop || !is_orphaned_group(process.group);
+}
+
 // What stops and continuations take back, whatever becomes of the signal itself.
 void cancel_opposites(Process& process, std::uint32_t number) {
   const std::uint64_t opposites = number == kSignalContinue ? kStops
@@ -118,7 +124,9 @@ void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals&
   if (effect == Effect::kStop && process.state == ProcessState::kRunning) {
     pending.take(number);
     publish_signals(process);
-    stop_process(process, number);
+    if (may_stop(process, number)) {
+      stop_process(process, number);
+    }
     return;
   }
   notify(*receiver);
@@ -230,7 +238,9 @@ bool take_signal(Task& task, Delivery& delivery) {
         end_process(process, killed_by(number));
         return false;
       case Effect::kStop:
-        stop_process(process, number);
+        if (may_stop(process, number)) {
+          stop_process(process, number);
+        }
         break;
       case Effect::kHandler:
         delivery.number = number;

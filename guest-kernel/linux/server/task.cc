@@ -10,11 +10,6 @@ namespace {
 
 // All zeroes is an empty queue; no destructor runs.
 alignas(WaitQueue) std::byte ready_memory[sizeof(WaitQueue)];
-alignas(WaitQueue) std::byte any_file_memory[sizeof(WaitQueue)];
-
-WaitQueue& any_file() {
-  return *std::launder(reinterpret_cast<WaitQueue*>(any_file_memory));
-}
 
 }  // namespace
 
@@ -45,10 +40,6 @@ std::int64_t Task::wait(WaitQueue& queue) {
   return kBlocked;
 }
 
-std::int64_t Task::wait_for_any_file() {
-  return wait(any_file());
-}
-
 std::int64_t Task::wait_for_deadline() {
   leave_queue();
   return kBlocked;
@@ -68,8 +59,6 @@ bool WaitQueue::wake_one() {
 
 void WaitQueue::wake(std::uint32_t events) {
   while (wake_one()) {
-  }
-  while (any_file().wake_one()) {
   }
   for (WaitObserver* observer = first_observer_; observer != nullptr; observer = observer->next_) {
     observer->woken(events);

@@ -6,6 +6,7 @@
 
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/pending_signals.h"
+#include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/result.h"
 #include "guest-kernel/linux/shim/layout.h"
 
@@ -28,10 +29,8 @@ struct Task {
   Task& operator=(const Task&) = delete;
   ~Task();
 
-  // Both return kBlocked. The second waits until anything changes that a file's readiness depends
-  // on, as poll(2) and its kin do.
+  // Returns kBlocked.
   std::int64_t wait(WaitQueue& queue);
-  std::int64_t wait_for_any_file();
   // Blocks without a queue: until `deadline`, or a signal.
   std::int64_t wait_for_deadline();
   // It is in no queue any more.
@@ -69,6 +68,8 @@ struct Task {
   bool uninterruptible = false;     // signals wait until the call is over
   std::uint64_t deadline = kNever;  // monotonic ns
   std::int64_t progress = 0;
+  // What wakes it besides the queue that it is in.
+  Reference<Counted> watches;
 
  private:
   friend class WaitQueue;
@@ -87,8 +88,8 @@ class WaitQueue {
   WaitQueue& operator=(const WaitQueue&) = delete;
   ~WaitQueue();
 
-  // All who wait make their calls again, soon; so do those who wait for any file. `events`: the
-  // Readiness that may have begun, for the observers.
+  // All who wait make their calls again, soon. `events`: the Readiness that may have begun, for the
+  // observers.
   void wake(std::uint32_t events = ~std::uint32_t{0});
   // The one who waits longest only, and only where nobody polls it (futexes). False: nobody.
   bool wake_one();
@@ -121,7 +122,7 @@ class WaitObserver {
 
  private:
   friend class WaitQueue;
-  // Must not change who observes the queue.
+  // Must not change who observes the queue, nor end an observer.
   virtual void woken(std::uint32_t events) = 0;
 
   WaitQueue* queue_ = nullptr;

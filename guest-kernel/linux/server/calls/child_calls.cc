@@ -9,12 +9,15 @@
 namespace linux_server {
 namespace {
 
-constexpr std::uint64_t kNoHang = 1;                 // WNOHANG
-constexpr std::uint64_t kStopped = 2;                // WUNTRACED, WSTOPPED
-constexpr std::uint64_t kExited = 4;                 // WEXITED
-constexpr std::uint64_t kContinued = 8;              // WCONTINUED
-constexpr std::uint64_t kNoReap = 1 << 24;           // WNOWAIT
-constexpr std::uint64_t kThreadFlags = 0xe000'0000;  // __WNOTHREAD, __WALL, __WCLONE
+constexpr std::uint64_t kNoHang = 1;              // WNOHANG
+constexpr std::uint64_t kStopped = 2;             // WUNTRACED, WSTOPPED
+constexpr std::uint64_t kExited = 4;              // WEXITED
+constexpr std::uint64_t kContinued = 8;           // WCONTINUED
+constexpr std::uint64_t kNoReap = 1 << 24;        // WNOWAIT
+constexpr std::uint64_t kNoThread = 0x2000'0000;  // __WNOTHREAD
+constexpr std::uint64_t kAll = 0x4000'0000;       // __WALL
+constexpr std::uint64_t kClones = 0x8000'0000;    // __WCLONE
+constexpr std::uint64_t kThreadFlags = kNoThread | kAll | kClones;
 
 std::int64_t call_exit(Task& task) {
   end_task(task, exited(task.arguments[0]));
@@ -44,11 +47,18 @@ struct Wanted {
   }
 };
 
+// Children that end without SIGCHLD are waited for by name of their kind only.
+bool is_of_kind(const Process& child, std::uint64_t options) {
+  constexpr std::uint32_t kChildSignal = 17;
+  return (options & kAll) != 0 || (child.exit_signal != kChildSignal) == ((options & kClones) != 0);
+}
+
 // The first child with news of the kinds in `options`. `any`: whether there is a child at all.
 Process* find_news(const Process& parent, const Wanted& wanted, std::uint64_t options, bool& any) {
   any = false;
   for (Process* child : all_processes()) {
-    if (child == nullptr || child->parent != &parent || !wanted.includes(*child)) {
+    if (child == nullptr || child->parent != &parent || !wanted.includes(*child) ||
+        !is_of_kind(*child, options)) {
       continue;
     }
     any = true;

@@ -27,10 +27,20 @@ struct CloneRequest {
 constexpr std::uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
                                       CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
-std::int64_t check(const CloneRequest& request) {
+std::int64_t check(const Task& parent, const CloneRequest& request) {
   const std::uint64_t flags = request.flags;
   if (((flags & CLONE_SIGHAND) != 0 && (flags & CLONE_VM) == 0) ||
       ((flags & CLONE_THREAD) != 0 && (flags & CLONE_SIGHAND) == 0) || request.exit_signal > 64) {
+    return -EINVAL;
+  }
+  if ((flags & CLONE_PARENT) != 0 && parent.process->parent == nullptr) {
+    return -EINVAL;
+  }
+  const bool conflicts =
+      ((flags & CLONE_FS) != 0 && (flags & (CLONE_NEWNS | CLONE_NEWUSER)) != 0) ||
+      ((flags & CLONE_THREAD) != 0 && (flags & (CLONE_NEWUSER | CLONE_NEWPID)) != 0) ||
+      ((flags & CLONE_SYSVSEM) != 0 && (flags & CLONE_NEWIPC) != 0);
+  if (conflicts) {
     return -EINVAL;
   }
   if ((flags & kNamespaces) != 0) {
@@ -113,8 +123,10 @@ Result<Process*> copy_process(Task& parent, const CloneRequest& request) {
   if (!descriptors) {
     return fail(ENOMEM);
   }
+  const bool is_sibling = (request.flags & CLONE_PARENT) != 0;
   const auto created =
-      create_process((request.flags & CLONE_PARENT) != 0 ? old.parent : &old, *memory);
+      create_process(is_sibling ? old.parent : &old, *memory,
+                     (request.flags & CLONE_FS) != 0 ? old.places() : Reference<Places>());
   if (!created) {
     return created;
   }
@@ -122,7 +134,8 @@ Result<Process*> copy_process(Task& parent, const CloneRequest& request) {
   process.group = old.group;
   process.session = old.session;
   process.set_descriptors(std::move(descriptors));
-  process.exit_signal = request.exit_signal != 0 ? std::uint32_t{kSignalChild} : 0;
+  process.exit_signal =
+      is_sibling ? old.exit_signal : static_cast<std::uint32_t>(request.exit_signal);
   process.actions = old.actions;
   process.inherit(old);
   process.started_ns = guest::monotonic_ns();
@@ -158,7 +171,7 @@ std::int64_t tell_ids(Task& parent, Task& child, const CloneRequest& request) {
 }
 
 std::int64_t make_child(Task& parent, const CloneRequest& request) {
-  if (const std::int64_t error = check(request); error != 0) {
+  if (const std::int64_t error = check(parent, request); error != 0) {
     return error;
   }
   const bool is_thread = (request.flags & CLONE_THREAD) != 0;

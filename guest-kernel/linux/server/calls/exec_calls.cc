@@ -212,6 +212,7 @@ std::int64_t become(Task& task, LoadedProgram& loaded) {
   }
   publish_signals(process);
   process.has_called_exec = true;
+  process.exit_signal = kSignalChild;
   if (!start_task(task, loaded.start)) {
     end_process(process, killed_by(kSignalKill));
     return kBlocked;

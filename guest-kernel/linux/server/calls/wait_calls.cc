@@ -7,6 +7,7 @@
 #include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
+#include "guest-kernel/linux/server/ipc/poll_watches.h"
 #include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
 
 // Waiting for descriptors: poll(2), select(2).
@@ -20,12 +21,45 @@ struct PollEntry {
 };
 
 constexpr std::uint64_t kMaximumEntries = DescriptorTable::kMaximum;
-// A handler ends the wait whatever its SA_RESTART says.
-std::int64_t wait_for_files(Task& task) {
-  return task.interrupted ? shim::kRestartUnlessHandled : task.wait_for_any_file();
+
+// Blocks until one of the files changes that `watch_all` adds to the watches that it is given.
+template <typename Watch>
+std::int64_t wait_for_files(Task& task, Watch watch_all) {
+  if (task.interrupted) {
+    // A handler ends the wait whatever its SA_RESTART says.
+    return shim::kRestartUnlessHandled;
+  }
+  auto* watches = new PollWatches(task);
+  if (watches == nullptr) {
+    return -ENOMEM;
+  }
+  task.watches = Reference<Counted>(watches);
+  if (!watch_all(*watches)) {
+    task.watches.reset();
+    return -ENOMEM;
+  }
+  return task.wait_for_deadline();
+}
+
+bool watch_entries(Task& task, PollWatches& watches) {
+  const std::uint64_t count = static_cast<std::uint32_t>(task.arguments[1]);
+  for (std::uint64_t index = 0; index < count; ++index) {
+    const auto entry =
+        task.process->space().read_value<PollEntry>(task.arguments[0] + index * sizeof(PollEntry));
+    if (!entry || entry->descriptor < 0) {
+      continue;
+    }
+    const auto file =
+        task.process->descriptors().find(static_cast<std::uint64_t>(entry->descriptor));
+    if (file && !watches.add(file, entry->events)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::int64_t poll(Task& task) {
+  task.watches.reset();
   const std::uint64_t count = static_cast<std::uint32_t>(task.arguments[1]);
   if (count > kMaximumEntries) {
     return -EINVAL;
@@ -51,7 +85,9 @@ std::int64_t poll(Task& task) {
       return -EFAULT;
     }
   }
-  return ready != 0 || task.is_due() ? ready : wait_for_files(task);
+  return ready != 0 || task.is_due() ? ready : wait_for_files(task, [&task](auto& watches) {
+    return watch_entries(task, watches);
+  });
 }
 
 std::int64_t call_poll(Task& task) {
@@ -103,15 +139,18 @@ struct SelectGroup {
   std::uint32_t wanted;
   std::uint64_t address;
   DescriptorSet set;
+  DescriptorSet ready;
 };
 
-// Marks in `group.set` those that are ready and returns how many; EBADF.
+bool contains(const DescriptorSet& set, std::uint64_t number) {
+  return (set[number / 64] >> number % 64 & 1) != 0;
+}
+
+// Marks in `group.ready` those that are ready and returns how many; EBADF.
 Result<std::int64_t> test_group(DescriptorTable& table, SelectGroup& group, std::uint64_t bits) {
   std::int64_t ready = 0;
   for (std::uint64_t number = 0; number < bits; ++number) {
-    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
-    std::uint64_t& word = group.set[number / 64];
-    if ((word & bit) == 0) {
+    if (!contains(group.set, number)) {
       continue;
     }
     const auto file = table.find(number);
@@ -120,14 +159,32 @@ Result<std::int64_t> test_group(DescriptorTable& table, SelectGroup& group, std:
     }
     if ((file->readiness() & group.wanted) != 0) {
       ++ready;
-    } else {
-      word &= ~bit;
+      group.ready[number / 64] |= std::uint64_t{1} << number % 64;
     }
   }
   return ready;
 }
 
+bool watch_groups(Task& task, std::span<const SelectGroup> groups, std::uint64_t bits,
+                  PollWatches& watches) {
+  for (std::uint64_t number = 0; number < bits; ++number) {
+    std::uint32_t wanted = 0;
+    for (const SelectGroup& group : groups) {
+      wanted |= group.address != 0 && contains(group.set, number) ? group.wanted : 0;
+    }
+    if (wanted == 0) {
+      continue;
+    }
+    const auto file = task.process->descriptors().find(number);
+    if (file && !watches.add(file, wanted)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 std::int64_t select(Task& task) {
+  task.watches.reset();
   const auto count = static_cast<std::int32_t>(task.arguments[0]);
   if (count < 0) {
     return -EINVAL;
@@ -137,9 +194,9 @@ std::int64_t select(Task& task) {
   const std::size_t bytes = (bits + 63) / 64 * 8;
   AddressSpace& space = task.process->space();
   std::array<SelectGroup, 3> groups = {
-      SelectGroup{kReadable | kHangUp | kError, task.arguments[1], {}},
-      SelectGroup{kWritable | kError, task.arguments[2], {}},
-      SelectGroup{kUrgent, task.arguments[3], {}}};
+      SelectGroup{kReadable | kHangUp | kError, task.arguments[1], {}, {}},
+      SelectGroup{kWritable | kError, task.arguments[2], {}, {}},
+      SelectGroup{kUrgent, task.arguments[3], {}, {}}};
   std::int64_t ready = 0;
   for (SelectGroup& group : groups) {
     if (group.address == 0) {
@@ -155,11 +212,12 @@ std::int64_t select(Task& task) {
     ready += *found;
   }
   if (ready == 0 && !task.is_due()) {
-    return wait_for_files(task);
+    return wait_for_files(task,
+                          [&](auto& watches) { return watch_groups(task, groups, bits, watches); });
   }
   for (const SelectGroup& group : groups) {
     if (group.address != 0 &&
-        !space.write(group.address, std::as_bytes(std::span(group.set)).first(bytes))) {
+        !space.write(group.address, std::as_bytes(std::span(group.ready)).first(bytes))) {
       return -EFAULT;
     }
   }

@@ -26,6 +26,8 @@ std::span<const CallEntry> copy_calls();
 std::span<const CallEntry> lock_calls();
 std::span<const CallEntry> watch_calls();
 std::span<const CallEntry> memory_calls();
+std::span<const CallEntry> remap_calls();
+std::span<const CallEntry> advice_calls();
 std::span<const CallEntry> process_calls();
 std::span<const CallEntry> child_calls();
 std::span<const CallEntry> clone_calls();

@@ -44,8 +44,8 @@ std::optional<ElfError> check_header(const Elf64_Ehdr& header) {
 }
 
 // `previous_end`: where the segment before ends.
-bool segment_is_sound(std::uint64_t file_size, const Elf64_Phdr& header,
-                      std::uint64_t previous_end, std::uint64_t limit) {
+bool segment_is_sound(std::uint64_t file_size, const Elf64_Phdr& header, std::uint64_t previous_end,
+                      std::uint64_t limit) {
   return header.p_filesz <= header.p_memsz && inside(file_size, header.p_offset, header.p_filesz) &&
          header.p_vaddr >= previous_end && header.p_vaddr <= limit &&
          header.p_memsz <= limit - header.p_vaddr &&

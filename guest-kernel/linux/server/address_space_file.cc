@@ -35,9 +35,8 @@ Result<void> AddressSpace::keep_file(Node* file) {
 void AddressSpace::drop_unused_files() {
   for (std::size_t index = files_.size(); index-- > 0;) {
     Node* const file = files_[index];
-    const bool used = std::any_of(segments_.begin(), segments_.end(), [file](const Segment& each) {
-      return each.file == file;
-    });
+    const bool used = std::any_of(segments_.begin(), segments_.end(),
+                                  [file](const Segment& each) { return each.file == file; });
     if (!used) {
       files_.erase(index, index + 1);
       --file->mappings;
@@ -55,8 +54,7 @@ Result<void> AddressSpace::add_file(const Segment& segment) {
     const std::span<const std::byte> tail = contents.subspan(segment.file_offset);
     Segment first = segment;
     first.end = segment.start + std::min(round_up(tail.size(), kPage), segment.size());
-    if (const auto added =
-            add_contents(first, tail.first(std::min(tail.size(), first.size())));
+    if (const auto added = add_contents(first, tail.first(std::min(tail.size(), first.size())));
         !added || first.end == segment.end) {
       return added;
     }
@@ -71,8 +69,7 @@ void AddressSpace::set_program(Node& file) {
   ++file.executions;
 }
 
-Result<void> AddressSpace::place_pages(std::uint64_t start,
-                                       std::span<const std::uint64_t> frames) {
+Result<void> AddressSpace::place_pages(std::uint64_t start, std::span<const std::uint64_t> frames) {
   for (std::size_t done = 0; done < frames.size();) {
     std::size_t end = done + 1;
     while (end < frames.size() && frames[end] == frames[end - 1] + kPage) {
@@ -109,8 +106,7 @@ FaultOutcome AddressSpace::fill_from_file(const Segment& segment, std::uint64_t 
   }
   const std::uint64_t touched = file.page(index, true);
   if (touched == MemoryPool::kNone) {
-    return segment.use == SegmentUse::kAnonymous ? FaultOutcome::kNoMemory
-                                                 : FaultOutcome::kNoFile;
+    return segment.use == SegmentUse::kAnonymous ? FaultOutcome::kNoMemory : FaultOutcome::kNoFile;
   }
   // Memory without a file is likely to be used all over: it gets the pages that do not exist yet.
   const bool create = segment.use == SegmentUse::kAnonymous;

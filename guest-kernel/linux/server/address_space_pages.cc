@@ -157,9 +157,8 @@ FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t addre
   // The window did not fit any more; perhaps the page itself has got its memory.
   const Segment* now = segments_.find(address);
   const std::uint64_t page = round_down(address, kPage);
-  return now->is_backed() || give_memory(page, page + kPage)
-             ? FaultOutcome::kResolved
-             : FaultOutcome::kNoMemory;
+  return now->is_backed() || give_memory(page, page + kPage) ? FaultOutcome::kResolved
+                                                             : FaultOutcome::kNoMemory;
 }
 
 const Segment* AddressSpace::find_or_grow(std::uint64_t address) {
@@ -175,8 +174,8 @@ const Segment* AddressSpace::find_or_grow(std::uint64_t address) {
   }
   Segment more = *above;
   more.end = above->start;
-  more.start = std::max(round_down(address, kFaultWindow),
-                        round_up(shim::kStackTop - limit, kPage));
+  more.start =
+      std::max(round_down(address, kFaultWindow), round_up(shim::kStackTop - limit, kPage));
   more.backing = Backing::kNone;
   more.offset = 0;
   more.copy_on_write = false;

@@ -41,6 +41,7 @@ void build_call_table() {
   add(memory_calls());
   add(remap_calls());
   add(advice_calls());
+  add(shared_memory_calls());
   add(process_calls());
   add(child_calls());
   add(clone_calls());

@@ -28,6 +28,7 @@ std::span<const CallEntry> watch_calls();
 std::span<const CallEntry> memory_calls();
 std::span<const CallEntry> remap_calls();
 std::span<const CallEntry> advice_calls();
+std::span<const CallEntry> shared_memory_calls();
 std::span<const CallEntry> process_calls();
 std::span<const CallEntry> child_calls();
 std::span<const CallEntry> clone_calls();

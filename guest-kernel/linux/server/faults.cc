@@ -219,8 +219,8 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
     return true;
   }
   constexpr std::int32_t kNoAddress = 2;  // BUS_ADRERR
-  const SignalInfo info = no_file ? SignalInfo::of_fault(kSignalBus, kNoAddress, fault[2])
-                                  : describe(memory, fault);
+  const SignalInfo info =
+      no_file ? SignalInfo::of_fault(kSignalBus, kNoAddress, fault[2]) : describe(memory, fault);
   if (!is_shim_code(instruction) && force_signal(*task, info)) {
     task->page->exception_vector = vector;
     task->page->exception_error = fault[1];

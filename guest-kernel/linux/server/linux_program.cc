@@ -61,8 +61,8 @@ Result<void> add_file_part(AddressSpace& space, const Segment& segment,
   auto contents = node.contents().subspan(segment.file_offset);
   // The rest of the last page may show what follows in the file, as it does on Linux: no copy.
   const bool whole = !load.writable && load.memory_size == load.file_size;
-  contents = contents.first(std::min<std::uint64_t>(
-      whole ? round_up(size, abi::kPageSize) : size, contents.size()));
+  contents = contents.first(
+      std::min<std::uint64_t>(whole ? round_up(size, abi::kPageSize) : size, contents.size()));
   return space.add_contents(segment, contents);
 }
 
@@ -97,8 +97,7 @@ Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegmen
 
 Result<void> add_image(AddressSpace& space, const Program& program, std::uint64_t base) {
   for (const guest::ElfSegment& load : program.image.segments()) {
-    if (const auto added = add_segment(space, *program.node, load, base);
-        !added) {
+    if (const auto added = add_segment(space, *program.node, load, base); !added) {
       // An address that is taken or not the program's to use is the file's fault.
       return std::unexpected(added.error());
     }

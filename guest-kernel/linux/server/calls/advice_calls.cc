@@ -289,10 +289,14 @@ std::int64_t call_msync(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_madvise, call_madvise},   {__NR_mincore, call_mincore},
-    {__NR_mlock, lock},             {__NR_mlock2, call_mlock2},
-    {__NR_munlock, call_munlock},   {__NR_mlockall, call_mlockall},
-    {__NR_munlockall, call_munlockall}, {__NR_msync, call_msync},
+    {__NR_madvise, call_madvise},
+    {__NR_mincore, call_mincore},
+    {__NR_mlock, lock},
+    {__NR_mlock2, call_mlock2},
+    {__NR_munlock, call_munlock},
+    {__NR_mlockall, call_mlockall},
+    {__NR_munlockall, call_munlockall},
+    {__NR_msync, call_msync},
 };
 
 }  // namespace

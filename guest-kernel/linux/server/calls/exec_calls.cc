@@ -328,8 +328,8 @@ std::int64_t call_execveat(Task& task) {
     return -ENOENT;
   }
   const Scratch scratch;
-  auto words = scratch ? read_words(task, scratch, arguments, environment)
-                       : Result<Words>(fail(ENOMEM));
+  auto words =
+      scratch ? read_words(task, scratch, arguments, environment) : Result<Words>(fail(ENOMEM));
   if (!words) {
     return as_error(words);
   }
@@ -346,9 +346,8 @@ std::int64_t call_execveat(Task& task) {
   std::array<char, kMaximumPath + 32> name;
   Target target = {*node, name_by_descriptor(directory, path.text, name)};
   // Where the descriptor does not outlive the call, an interpreter cannot open its file.
-  target.is_reachable = target.path == path.text ||
-                        !task.process->descriptors().close_on_exec(
-                            static_cast<std::uint32_t>(directory));
+  target.is_reachable = target.path == path.text || !task.process->descriptors().close_on_exec(
+                                                        static_cast<std::uint32_t>(directory));
   return execute(task, target, *words);
 }
 

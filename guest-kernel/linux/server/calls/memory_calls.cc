@@ -100,9 +100,8 @@ std::int64_t choose_place(AddressSpace& space, const MapRequest& request, std::u
   if (space.segments().is_free(start, start + request.size)) {
     return 0;
   }
-  return (request.flags & MAP_FIXED_NOREPLACE) != 0
-             ? -EEXIST
-             : as_result(space.remove(start, request.size));
+  return (request.flags & MAP_FIXED_NOREPLACE) != 0 ? -EEXIST
+                                                    : as_result(space.remove(start, request.size));
 }
 
 // Shared memory without a file of the program's gets one of its own.
@@ -168,9 +167,9 @@ std::int64_t map(Task& task, const MapRequest& request) {
       segment.protection != 0 && (request.flags & (MAP_POPULATE | MAP_LOCKED)) != 0;
   if (populates || (segment.file != nullptr && ahead)) {
     // Where that fails, the program finds out when it touches the rest.
-    static_cast<void>(space.populate(
-        segment.start, request.size,
-        populates && writes && !request.shared ? Access::kWrite : Access::kRead));
+    static_cast<void>(
+        space.populate(segment.start, request.size,
+                       populates && writes && !request.shared ? Access::kWrite : Access::kRead));
   }
   return static_cast<std::int64_t>(segment.start);
 }
@@ -204,8 +203,8 @@ std::int64_t call_mmap(Task& task) {
 
 std::int64_t call_munmap(Task& task) {
   std::uint64_t address = task.arguments[0];
-  if ((address & kPageMask) != 0 || !is_valid_size(task.arguments[1]) ||
-      address >= abi::kUserEnd || task.arguments[1] > abi::kUserEnd - address) {
+  if ((address & kPageMask) != 0 || !is_valid_size(task.arguments[1]) || address >= abi::kUserEnd ||
+      task.arguments[1] > abi::kUserEnd - address) {
     return -EINVAL;
   }
   const std::uint64_t end = address + round_up(task.arguments[1]);

@@ -166,8 +166,7 @@ std::int64_t call_mremap(Task& task) {
   if (const std::int64_t error = check_range(space, remap, model); error != 0) {
     return error;
   }
-  if (remap.new_size > remap.old_size &&
-      !may_grow(space, model, remap.new_size - remap.old_size)) {
+  if (remap.new_size > remap.old_size && !may_grow(space, model, remap.new_size - remap.old_size)) {
     return -ENOMEM;
   }
   if (!moves && remap.old_size != 0) {

@@ -12,8 +12,11 @@ namespace {
 
 constexpr std::uint64_t kPageMask = abi::kPageSize - 1;
 
+bool inside(std::uint64_t file_size, std::uint64_t offset, std::uint64_t size) {
+  return offset <= file_size && size <= file_size - offset;
+}
 bool inside(std::span<const std::byte> file, std::uint64_t offset, std::uint64_t size) {
-  return offset <= file.size() && size <= file.size() - offset;
+  return inside(file.size(), offset, size);
 }
 
 template <typename T>
@@ -41,9 +44,9 @@ std::optional<ElfError> check_header(const Elf64_Ehdr& header) {
 }
 
 // `previous_end`: where the segment before ends.
-bool segment_is_sound(std::span<const std::byte> file, const Elf64_Phdr& header,
-                      std::uint64_t previous_end, std::uint64_t limit) {
-  return header.p_filesz <= header.p_memsz && inside(file, header.p_offset, header.p_filesz) &&
+bool segment_is_sound(std::uint64_t file_size, const Elf64_Phdr& header, std::uint64_t previous_end,
+                      std::uint64_t limit) {
+  return header.p_filesz <= header.p_memsz && inside(file_size, header.p_offset, header.p_filesz) &&
          header.p_vaddr >= previous_end && header.p_vaddr <= limit &&
          header.p_memsz <= limit - header.p_vaddr &&
          (header.p_filesz == 0 || ((header.p_vaddr - header.p_offset) & kPageMask) == 0);
@@ -53,6 +56,12 @@ bool segment_is_sound(std::span<const std::byte> file, const Elf64_Phdr& header,
 
 std::optional<ElfImage> ElfImage::parse(std::span<const std::byte> file,
                                         std::uint64_t address_limit, ElfError* error) {
+  return parse_head(file, file.size(), address_limit, error);
+}
+
+std::optional<ElfImage> ElfImage::parse_head(std::span<const std::byte> file,
+                                             std::uint64_t file_size, std::uint64_t address_limit,
+                                             ElfError* error) {
   ElfError ignored{};
   ElfError& reason = error == nullptr ? ignored : *error;
   if (!inside(file, 0, sizeof(Elf64_Ehdr))) {
@@ -78,8 +87,9 @@ std::optional<ElfImage> ElfImage::parse(std::span<const std::byte> file,
   bool entry_found = false;
   for (std::uint64_t i = 0; i < header.e_phnum; ++i) {
     const auto program = load<Elf64_Phdr>(file, header.e_phoff + i * sizeof(Elf64_Phdr));
-    if ((program.p_type == PT_INTERP || program.p_type == PT_NOTE) &&
-        !inside(file, program.p_offset, program.p_filesz)) {
+    const bool at_hand = inside(file, program.p_offset, program.p_filesz);
+    const bool in_file = inside(file_size, program.p_offset, program.p_filesz);
+    if ((program.p_type == PT_INTERP && !at_hand) || (program.p_type == PT_NOTE && !in_file)) {
       reason = ElfError::kBadSegment;
       return std::nullopt;
     }
@@ -88,7 +98,7 @@ std::optional<ElfImage> ElfImage::parse(std::span<const std::byte> file,
       const std::string_view path(text, program.p_filesz);
       image.interpreter_ = path.substr(0, path.find('\0'));
     }
-    if (program.p_type == PT_NOTE && image.note_count_ < image.notes_.size()) {
+    if (program.p_type == PT_NOTE && at_hand && image.note_count_ < image.notes_.size()) {
       image.notes_[image.note_count_++] = file.subspan(program.p_offset, program.p_filesz);
     }
     if (program.p_type != PT_LOAD || program.p_memsz == 0) {
@@ -98,7 +108,7 @@ std::optional<ElfImage> ElfImage::parse(std::span<const std::byte> file,
       reason = ElfError::kTooManySegments;
       return std::nullopt;
     }
-    if (!segment_is_sound(file, program, previous_end, address_limit)) {
+    if (!segment_is_sound(file_size, program, previous_end, address_limit)) {
       reason = ElfError::kBadSegment;
       return std::nullopt;
     }

@@ -41,6 +41,12 @@ class ElfImage {
   static std::optional<ElfImage> parse(std::span<const std::byte> file, std::uint64_t address_limit,
                                        ElfError* error = nullptr);
 
+  // The same where only the file's start is at hand, which then has to hold the headers.
+  // `file_size` ≥ head.size(): the whole file's.
+  static std::optional<ElfImage> parse_head(std::span<const std::byte> head,
+                                            std::uint64_t file_size, std::uint64_t address_limit,
+                                            ElfError* error = nullptr);
+
   // PT_LOAD, by address.
   std::span<const ElfSegment> segments() const { return {segments_.data(), segment_count_}; }
   std::uint64_t entry() const { return entry_; }

@@ -5,6 +5,7 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/shim/layout.h"
 
 // Which addresses are in use: adding, removing, moving and protecting ranges.
@@ -42,6 +43,11 @@ void AddressSpace::clear() {
     release(segment);
   }
   segments_.clear();
+  drop_unused_files();
+  if (program_) {
+    --program_->executions;
+    program_.reset();
+  }
 }
 
 void AddressSpace::release(const Segment& segment) {
@@ -52,7 +58,14 @@ void AddressSpace::release(const Segment& segment) {
 
 Result<void> AddressSpace::insert(const Segment& segment) {
   if (!is_user_range(segment.start, segment.size()) ||
-      !segments_.is_free(segment.start, segment.end) || !segments_.insert(segment)) {
+      !segments_.is_free(segment.start, segment.end)) {
+    return fail(ENOMEM);
+  }
+  if (const auto kept = keep_file(segment.file); !kept) {
+    return kept;
+  }
+  if (!segments_.insert(segment)) {
+    drop_unused_files();
     return fail(ENOMEM);
   }
   return {};
@@ -150,12 +163,14 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
     return fail(ENOMEM);
   }
   bool mapped = false;
+  bool has_file = false;
   for (std::size_t index = segments_.index_after(start);
        index < segments_.size() && segments_.at(index).start < end; ++index) {
     if (segments_.at(index).use == SegmentUse::kShim) {
       return fail(EINVAL);
     }
     mapped = mapped || segments_.at(index).mapped != Mapped::kNothing;
+    has_file = has_file || segments_.at(index).file != nullptr;
   }
   if (mapped && guest::unmap(domain_, start, size) != guest::Status::kOk) {
     return fail(ENOMEM);
@@ -165,45 +180,52 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
     release(segments_.at(index));
   }
   segments_.remove(start, end);
+  if (has_file) {
+    drop_unused_files();
+  }
   return {};
 }
 
+// As Linux does, it changes what lies before a hole or a refusal.
 Result<void> AddressSpace::protect(std::uint64_t start, std::uint64_t size,
                                    std::uint8_t protection) {
   const std::uint64_t end = start + size;
-  if (!is_user_range(start, size) || !segments_.covers(start, end)) {
+  if (!is_user_range(start, size)) {
     return fail(ENOMEM);
   }
-  for (std::size_t index = segments_.index_after(start);
-       index < segments_.size() && segments_.at(index).start < end; ++index) {
-    if (segments_.at(index).use == SegmentUse::kShim) {
-      return fail(EACCES);
-    }
-  }
   for (std::uint64_t address = start; address < end;) {
+    if (segments_.find(address) == nullptr) {
+      return fail(ENOMEM);
+    }
     Segment segment = segments_.piece(address, end);
     address = segment.end;
+    if (segment.use == SegmentUse::kShim || (protection & ~segment.allowed) != 0) {
+      return fail(EACCES);
+    }
     if (segment.protection == protection) {
       continue;
     }
-    const Mapped was_mapped = segment.mapped;
-    segment.protection = protection;
-    segment.mapped = protection == 0 ? Mapped::kNothing : was_mapped;
-    if (const auto replaced = replace(segment); !replaced) {
-      return replaced;
-    }
-    if (protection == 0) {
-      if (was_mapped != Mapped::kNothing &&
-          guest::unmap(domain_, segment.start, segment.size()) != guest::Status::kOk) {
-        return fail(ENOMEM);
-      }
-    } else if (segment.backing != Backing::kNone) {
-      if (const auto mapped = map_range(segment.start, segment.end); !mapped) {
-        return mapped;
-      }
+    if (const auto changed = protect_piece(segment, protection); !changed) {
+      return changed;
     }
   }
   return {};
+}
+
+Result<void> AddressSpace::protect_piece(Segment segment, std::uint8_t protection) {
+  const Mapped was_mapped = segment.mapped;
+  segment.protection = protection;
+  segment.mapped = protection == 0 ? Mapped::kNothing : was_mapped;
+  if (const auto replaced = replace(segment); !replaced) {
+    return replaced;
+  }
+  if (protection == 0) {
+    return was_mapped == Mapped::kNothing ||
+                   guest::unmap(domain_, segment.start, segment.size()) == guest::Status::kOk
+               ? Result<void>{}
+               : fail(ENOMEM);
+  }
+  return segment.is_backed() ? map_range(segment.start, segment.end) : Result<void>{};
 }
 
 Result<void> AddressSpace::move(std::uint64_t from, std::uint64_t size, std::uint64_t to) {
@@ -236,33 +258,6 @@ Result<void> AddressSpace::move(std::uint64_t from, std::uint64_t size, std::uin
       return mapped;
     }
     moved += length;
-  }
-  return {};
-}
-
-Result<void> AddressSpace::discard(std::uint64_t start, std::uint64_t size) {
-  const std::uint64_t end = start + size;
-  if (!is_user_range(start, size) || !segments_.covers(start, end)) {
-    return fail(ENOMEM);
-  }
-  for (std::uint64_t address = start; address < end;) {
-    const Segment segment = segments_.piece(address, end);
-    address = segment.end;
-    if (segment.backing != Backing::kMemory || segment.file != nullptr || segment.shared ||
-        (segment.use != SegmentUse::kAnonymous && segment.use != SegmentUse::kHeap)) {
-      continue;
-    }
-    if (const auto removed = remove(segment.start, segment.size()); !removed) {
-      return removed;
-    }
-    Segment empty = segment;
-    empty.backing = Backing::kNone;
-    empty.offset = 0;
-    empty.copy_on_write = false;
-    empty.mapped = Mapped::kNothing;
-    if (!segments_.insert(empty)) {
-      return fail(ENOMEM);
-    }
   }
   return {};
 }

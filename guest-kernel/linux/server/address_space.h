@@ -6,15 +6,25 @@
 #include <string_view>
 
 #include "guest-kernel/lib/system_call.h"
+#include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/result.h"
 #include "guest-kernel/linux/server/segment_map.h"
+#include "guest-kernel/linux/shim/layout.h"
 
 namespace linux_server {
 
 enum class Access : std::uint8_t { kRead, kWrite, kExecute };
 
-// What became of a page fault.
-enum class FaultOutcome : std::uint8_t { kResolved, kBadAddress, kNoMemory };
+// What became of a page fault. kNoFile: it is behind the end of the mapped file.
+enum class FaultOutcome : std::uint8_t { kResolved, kBadAddress, kNoFile, kNoMemory };
+
+// setrlimit(2), as far as it is about memory. Bytes.
+struct MemoryLimits {
+  static constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+  std::uint64_t address_space = kUnlimited;
+  std::uint64_t data = kUnlimited;
+  std::uint64_t stack = shim::kStackSize;
+};
 
 // The addresses of one process: which are in use, what is behind them, and the domain whose page
 // tables follow. The server reads and writes a process's memory through its own view of the pages
@@ -41,12 +51,21 @@ class AddressSpace {
   // are copied. Bytes past the contents are zero.
   Result<void> add_contents(const Segment& segment, std::span<const std::byte> contents);
 
-  // Adds the pages of a file in memory from segment.file_offset on: shared ones are the file's own,
-  // private ones are copied when they are written to. What lies past its end reads as zero.
-  Result<void> add_pages(const Segment& segment, Node& node);
+  // Adds the bytes of `segment.file` from segment.file_offset on: shared pages are the file's own,
+  // private ones are copied when they are written to. Touching what lies past its end is a bus
+  // error.
+  Result<void> add_file(const Segment& segment);
+  // The pages `first` … `last` of `file` are about to go: whoever touches them looks again.
+  // `copies`: private copies of them go too.
+  void forget_file_pages(const Node& file, std::uint64_t first, std::uint64_t last, bool copies);
+  // Whether a program may write to the file through this space.
+  bool shares_writable(const Node& file) const;
 
-  // Adds the process block (shim::kBlock), which is the 2 MiB at `offset` of the memory pool, and
-  // the rest of the stack below it. Takes the memory over.
+  // The file that runs here: nobody may write to it meanwhile.
+  void set_program(Node& file);
+
+  // Adds the process block (shim::kBlock), which is the 2 MiB at `offset` of the memory pool. Takes
+  // the memory over.
   Result<void> add_process_block(std::uint64_t offset);
 
   // A free range of `size` bytes; 0: none. `hint`: where it is wanted, 0: anywhere.
@@ -55,7 +74,16 @@ class AddressSpace {
   Result<void> protect(std::uint64_t start, std::uint64_t size, std::uint8_t protection);
   // Moves the segments of [from, from + size) to the free range at `to`.
   Result<void> move(std::uint64_t from, std::uint64_t size, std::uint64_t to);
-  // Gives back the memory of anonymous segments in the range: they read as zero again.
+  // Changes a property of all segments in the range.
+  Result<void> set_fork_rule(std::uint64_t start, std::uint64_t size, ForkRule rule);
+  Result<void> set_locked(std::uint64_t start, std::uint64_t size, bool locked);
+  // Puts memory behind all of the range, as touching it would.
+  Result<void> populate(std::uint64_t start, std::uint64_t size, Access access);
+  // Whether `size` bytes more are within the limits; `is_data`: private and writable.
+  bool may_grow(std::uint64_t size, bool is_data) const;
+  MemoryLimits limits;
+
+  // Gives back private memory in the range: it reads as zero or as its file again.
   Result<void> discard(std::uint64_t start, std::uint64_t size);
 
   // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one
@@ -113,7 +141,18 @@ class AddressSpace {
   Result<void> copy_pages(std::uint64_t start, std::uint64_t end);
   Result<void> break_sharing(std::uint64_t address);
   Result<void> share_segment(Segment& segment, AddressSpace& child, std::uint64_t stack_pointer);
+  // The segment at `address`, after the stack has grown down to it if that is what is meant.
+  const Segment* find_or_grow(std::uint64_t address);
+  template <typename Change>
+  Result<void> change_all(std::uint64_t start, std::uint64_t size, Change change);
   FaultOutcome fill_hole(const Segment& segment, std::uint64_t address);
+  FaultOutcome fill_from_file(const Segment& segment, std::uint64_t address);
+  // Puts the file's pages `frames` behind [start, …), which lies in one segment of it.
+  Result<void> place_pages(std::uint64_t start, std::span<const std::uint64_t> frames);
+  Result<void> discard_piece(const Segment& segment);
+  Result<void> protect_piece(Segment segment, std::uint8_t protection);
+  Result<void> keep_file(Node* file);
+  void drop_unused_files();
   void release(const Segment& segment);
   bool grow_heap(std::uint64_t end);
   std::byte* view(const Segment& segment) const;
@@ -122,6 +161,8 @@ class AddressSpace {
   guest::Slot root_;
   std::span<const std::byte> archive_;
   SegmentMap segments_;
+  Reference<Node> program_;
+  GrowingArray<Node*> files_;  // of the segments, each kept once
   std::uint64_t heap_start_ = 0;
   std::uint64_t heap_end_ = 0;
   std::uint64_t heap_limit_ = 0;

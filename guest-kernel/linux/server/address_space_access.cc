@@ -55,7 +55,7 @@ Result<std::string_view> AddressSpace::read_string(std::uint64_t address, std::s
 std::uint64_t AddressSpace::resident() const {
   std::uint64_t total = 0;
   for (const Segment& segment : segments_) {
-    total += segment.backing == Backing::kNone ? 0 : segment.size();
+    total += segment.is_backed() ? segment.size() : 0;
   }
   return total;
 }

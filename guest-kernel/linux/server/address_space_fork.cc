@@ -26,6 +26,16 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
                                          std::uint64_t stack_pointer) {
   Segment copy = segment;
   copy.mapped = Mapped::kNothing;
+  copy.locked = false;
+  if (segment.fork_rule == ForkRule::kOmit) {
+    return {};
+  }
+  if (segment.fork_rule == ForkRule::kWipe && segment.backing == Backing::kMemory) {
+    copy.backing = Backing::kNone;
+    copy.offset = 0;
+    copy.copy_on_write = false;
+    return child.insert(copy);
+  }
   if (segment.backing != Backing::kMemory) {
     const auto added = child.insert(copy);
     // The program's own instructions are needed at once.
@@ -94,6 +104,10 @@ Result<void> AddressSpace::copy_from(AddressSpace& parent, std::uint64_t stack_p
   heap_start_ = parent.heap_start_;
   heap_end_ = parent.heap_end_;
   heap_limit_ = parent.heap_limit_;
+  limits = parent.limits;
+  if (parent.program_) {
+    set_program(*parent.program_);
+  }
   // Sharing cuts segments up and joins them as it goes, so what is next is found by its address.
   for (std::uint64_t address = 0;;) {
     const std::size_t index = parent.segments_.index_after(address);

@@ -43,7 +43,7 @@ bool AddressSpace::grow_heap(std::uint64_t end) {
   segment.end = round_up(end, memory_pool().is_plentiful(kLargePage) ? kLargePage : kPage);
   segment.protection = kProtectReadWrite;
   segment.use = SegmentUse::kHeap;
-  if (segment.size() > memory_pool().total()) {
+  if (segment.size() > memory_pool().total() || !may_grow(segment.size(), true)) {
     return false;
   }
   const bool eager = segment.size() <= kEagerHeap && memory_pool().is_plentiful(segment.size());
@@ -56,6 +56,9 @@ bool AddressSpace::grow_heap(std::uint64_t end) {
 
 std::uint64_t AddressSpace::move_heap_end(std::uint64_t end) {
   if (end < heap_start_ || end >= abi::kUserEnd - kPage) {
+    return heap_end_;
+  }
+  if (end > heap_end_ && end - heap_start_ > limits.data) {
     return heap_end_;
   }
   if (end > heap_limit_) {

@@ -19,6 +19,9 @@ constexpr std::uint64_t kFaultWindow = 64 * 1024;
 // The same for bytes that have to be copied.
 constexpr std::uint64_t kCopyWindow = 16 * 1024;
 constexpr unsigned kFutileFaults = 4;
+// The stack grows down to here at most, whatever the limit, and keeps a distance to what is below.
+constexpr std::uint64_t kMaximumStack = 128 * 1024 * 1024;
+constexpr std::uint64_t kStackGuard = 64 * 1024;
 
 std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
   return value & ~(unit - 1);
@@ -50,7 +53,7 @@ std::byte* AddressSpace::view(const Segment& segment) const {
 
 Result<void> AddressSpace::map_range(std::uint64_t start, std::uint64_t end) {
   Segment piece = segments_.piece(start, end);
-  if (piece.backing == Backing::kNone || piece.protection == 0) {
+  if (!piece.is_backed() || piece.protection == 0) {
     return {};
   }
   const std::uint8_t protection = piece.copy_on_write
@@ -76,10 +79,10 @@ Result<void> AddressSpace::give_memory(std::uint64_t start, std::uint64_t end) {
     if (start % kLargePage != 0 && end - start <= kLargePage) {
       size = std::min(end - start, kLargePage - kPage);
     }
-    std::uint64_t offset = memory_pool().allocate(size);
+    std::uint64_t offset = memory_pool().allocate_for_program(size);
     while (offset == MemoryPool::kNone && size > kPage) {
       size = round_up(size / 2, kPage);
-      offset = memory_pool().allocate(size);
+      offset = memory_pool().allocate_for_program(size);
     }
     if (offset == MemoryPool::kNone) {
       return fail(ENOMEM);
@@ -102,7 +105,7 @@ Result<void> AddressSpace::give_memory(std::uint64_t start, std::uint64_t end) {
 
 Result<void> AddressSpace::copy_pages(std::uint64_t start, std::uint64_t end) {
   const Segment old = segments_.piece(start, end);
-  const std::uint64_t offset = memory_pool().allocate(old.size());
+  const std::uint64_t offset = memory_pool().allocate_for_program(old.size());
   if (offset == MemoryPool::kNone) {
     return fail(ENOMEM);
   }
@@ -154,18 +157,53 @@ FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t addre
   // The window did not fit any more; perhaps the page itself has got its memory.
   const Segment* now = segments_.find(address);
   const std::uint64_t page = round_down(address, kPage);
-  return now->backing != Backing::kNone || give_memory(page, page + kPage)
-             ? FaultOutcome::kResolved
-             : FaultOutcome::kNoMemory;
+  return now->is_backed() || give_memory(page, page + kPage) ? FaultOutcome::kResolved
+                                                             : FaultOutcome::kNoMemory;
+}
+
+const Segment* AddressSpace::find_or_grow(std::uint64_t address) {
+  const Segment* segment = segments_.find(address);
+  const std::uint64_t limit = std::min(limits.stack, kMaximumStack);
+  if (segment != nullptr || address >= shim::kStackTop || address < shim::kStackTop - limit) {
+    return segment;
+  }
+  const std::size_t index = segments_.index_after(address);
+  const Segment* above = index < segments_.size() ? &segments_.at(index) : nullptr;
+  if (above == nullptr || above->use != SegmentUse::kStack) {
+    return nullptr;
+  }
+  Segment more = *above;
+  more.end = above->start;
+  more.start =
+      std::max(round_down(address, kFaultWindow), round_up(shim::kStackTop - limit, kPage));
+  more.backing = Backing::kNone;
+  more.offset = 0;
+  more.copy_on_write = false;
+  more.mapped = Mapped::kNothing;
+  if (!segments_.is_free(more.start - std::min(kStackGuard, more.start), more.end) ||
+      !may_grow(more.size(), true)) {
+    return nullptr;
+  }
+  return insert(more) ? segments_.find(address) : nullptr;
 }
 
 FaultOutcome AddressSpace::handle_fault(std::uint64_t address, Access access) {
-  const Segment* segment = segments_.find(address);
+  const Segment* segment = find_or_grow(address);
   if (segment == nullptr || !allows(segment->protection, access)) {
     return FaultOutcome::kBadAddress;
   }
   if (segment->backing == Backing::kNone) {
     return fill_hole(*segment, address);
+  }
+  if (segment->backing == Backing::kFile) {
+    const FaultOutcome filled = fill_from_file(*segment, address);
+    if (filled != FaultOutcome::kResolved) {
+      return filled;
+    }
+    segment = segments_.find(address);
+    if (access != Access::kWrite || !segment->copy_on_write) {
+      return filled;
+    }
   }
   if (access == Access::kWrite && segment->copy_on_write) {
     return break_sharing(address) ? FaultOutcome::kResolved : FaultOutcome::kNoMemory;
@@ -186,13 +224,14 @@ FaultOutcome AddressSpace::handle_fault(std::uint64_t address, Access access) {
 
 Result<std::span<std::byte>> AddressSpace::window(std::uint64_t address, std::uint64_t size,
                                                   Access access) {
-  const Segment* segment = segments_.find(address);
+  const Segment* segment = find_or_grow(address);
   if (segment == nullptr || !allows(segment->protection, access)) {
     return fail(EFAULT);
   }
-  if (segment->backing == Backing::kNone || (access == Access::kWrite && segment->copy_on_write)) {
-    if (handle_fault(address, access) != FaultOutcome::kResolved) {
-      return fail(ENOMEM);
+  if (!segment->is_backed() || (access == Access::kWrite && segment->copy_on_write)) {
+    const FaultOutcome outcome = handle_fault(address, access);
+    if (outcome != FaultOutcome::kResolved) {
+      return fail(outcome == FaultOutcome::kNoMemory ? ENOMEM : EFAULT);
     }
     segment = segments_.find(address);
   }

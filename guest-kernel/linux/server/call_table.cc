@@ -39,6 +39,9 @@ void build_call_table() {
   add(lock_calls());
   add(watch_calls());
   add(memory_calls());
+  add(remap_calls());
+  add(advice_calls());
+  add(shared_memory_calls());
   add(process_calls());
   add(child_calls());
   add(clone_calls());

@@ -157,6 +157,32 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
   end_process(process, killed_by(signal));
 }
 
+// Memory has run out: the process with most of it ends, so that `asking` can go on. False: that is
+// `asking` itself. The first process ends last.
+bool end_largest_process(const Process& asking) {
+  constexpr std::uint64_t kFirstProcess = 1;
+  Process* largest = nullptr;
+  std::uint64_t most = 0;
+  for (Process* process = server().process_after(0); process != nullptr;
+       process = server().process_after(process->id())) {
+    if (process->state == ProcessState::kEnded || !process->has_memory() ||
+        (process->id() == kFirstProcess && process != &asking)) {
+      continue;
+    }
+    const std::uint64_t size = process->space().resident();
+    if (size > most) {
+      most = size;
+      largest = process;
+    }
+  }
+  if (largest == nullptr || largest == &asking ||
+      largest->memory_reference().get() == asking.memory_reference().get()) {
+    return false;
+  }
+  end_process(*largest, killed_by(kSignalKill));
+  return true;
+}
+
 }  // namespace
 
 bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Message& answer) {
@@ -169,14 +195,21 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
     answer[0] = static_cast<std::uint64_t>(abi::FaultReply::kEnd);
     return true;
   }
+  bool no_file = false;
   if (vector == kPageFault) {
     ++task->process->page_faults;
     switch (memory.space().handle_fault(fault[2], access_of(fault[1]))) {
       case FaultOutcome::kResolved:
         return true;
       case FaultOutcome::kNoMemory:
-        end_by_fault(*task, kSignalKill, fault);
-        return false;
+        if (!end_largest_process(*task->process)) {
+          end_by_fault(*task, kSignalKill, fault);
+          return false;
+        }
+        return true;
+      case FaultOutcome::kNoFile:
+        no_file = true;
+        break;
       case FaultOutcome::kBadAddress:
         break;
     }
@@ -185,7 +218,9 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
   if (redirect_shim(*task, instruction)) {
     return true;
   }
-  const SignalInfo info = describe(memory, fault);
+  constexpr std::int32_t kNoAddress = 2;  // BUS_ADRERR
+  const SignalInfo info =
+      no_file ? SignalInfo::of_fault(kSignalBus, kNoAddress, fault[2]) : describe(memory, fault);
   if (!is_shim_code(instruction) && force_signal(*task, info)) {
     task->page->exception_vector = vector;
     task->page->exception_error = fault[1];

@@ -28,7 +28,12 @@ constexpr std::size_t kEntryHeader = offsetof(DirectoryEntry, name);
 
 }  // namespace
 
+File::File(Node& node, std::uint32_t flags) : node_(&node), flags_(flags) {
+  node.writers += may_write() ? 1 : 0;
+}
+
 File::~File() {
+  node_->writers -= may_write() ? 1 : 0;
   while (first_watch_ != nullptr) {
     FileWatch& watch = *first_watch_;
     watch.stop_watching();

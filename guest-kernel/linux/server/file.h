@@ -43,7 +43,7 @@ enum class FileKind : std::uint8_t {
 class File : public Counted {
  public:
   // Shares `node`.
-  File(Node& node, std::uint32_t flags) : node_(&node), flags_(flags) {}
+  File(Node& node, std::uint32_t flags);
   // Its locks end, and those who watch it or its node are told.
   ~File() override;
 

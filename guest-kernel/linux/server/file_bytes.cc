@@ -1,5 +1,7 @@
 #include "guest-kernel/linux/server/file_bytes.h"
 
+#include <algorithm>
+
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 
@@ -17,15 +19,18 @@ Result<FileBytes> FileBytes::of(Node& node) {
   }
   FileBytes result;
   result.bytes_ = node.contents();
-  const std::uint64_t size = node.size();
+  result.size_ = result.bytes_.empty() ? node.size() : result.bytes_.size();
+  const std::uint64_t size = std::min(result.size_, kMaximumCopy);
   if (!result.bytes_.empty() || !node.has_pages() || size == 0) {
     return result;
   }
   result.copy_ = Reference<Copy>(new Copy());
   const std::uint64_t pages = (size + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
-  const std::uint64_t offset =
-      pages <= abi::kLargePageSize ? memory_pool().allocate(pages) : MemoryPool::kNone;
+  const std::uint64_t offset = memory_pool().allocate(pages);
   if (!result.copy_ || offset == MemoryPool::kNone) {
+    if (offset != MemoryPool::kNone) {
+      memory_pool().free(offset, pages);
+    }
     return fail(ENOMEM);
   }
   result.copy_->offset = offset;

@@ -10,15 +10,20 @@
 
 namespace linux_server {
 
-// All bytes of a regular file in one piece, as reading a program's headers wants them: in place
-// where they are the root archive's, else a copy.
+// The start of a regular file in one piece, as reading a program's headers wants it: all of it, in
+// place, where it is the root archive's, else a copy.
 class FileBytes {
  public:
-  // EACCES: no regular file. ENOMEM: it is larger than a copy can be (2 MiB), or there is no
-  // memory.
+  // What a copy has at most.
+  static constexpr std::uint64_t kMaximumCopy = 64 * 1024;
+
+  // EACCES: no regular file. ENOMEM.
   static Result<FileBytes> of(Node& node);
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // Of the file.
+  std::uint64_t size() const { return size_; }
+  bool is_whole() const { return bytes_.size() == size_; }
 
  private:
   struct Copy : Counted {
@@ -29,6 +34,7 @@ class FileBytes {
 
   Reference<Copy> copy_;
   std::span<const std::byte> bytes_;
+  std::uint64_t size_ = 0;
 };
 
 }  // namespace linux_server

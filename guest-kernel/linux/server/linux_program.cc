@@ -33,32 +33,71 @@ std::uint8_t protection_of(const guest::ElfSegment& segment) {
                                    (segment.executable ? 4 : 0));
 }
 
-// Adds one PT_LOAD: its file's bytes, zeroes up to the page's end and for the rest.
-Result<void> add_segment(AddressSpace& space, Node& node, std::span<const std::byte> file,
-                         const guest::ElfSegment& load, std::uint64_t base) {
+// Zeroes what the file has behind a segment's bytes on their last page. One that may not be written
+// to keeps it, as on Linux.
+Result<void> clear_tail(AddressSpace& space, std::uint64_t start, std::uint64_t end) {
+  while (start < end) {
+    const auto piece = space.window(start, end - start, Access::kWrite);
+    if (!piece) {
+      return piece.error().number == EFAULT ? Result<void>{} : fail(piece.error().number);
+    }
+    std::memset(piece->data(), 0, piece->size());
+    start += piece->size();
+  }
+  return {};
+}
+
+// The pages of a PT_LOAD that hold bytes of the file; zeroes up to the last page's end.
+Result<void> add_file_part(AddressSpace& space, const Segment& segment,
+                           const guest::ElfSegment& load) {
+  Node& node = *segment.file;
+  const std::uint64_t size = load.file_size + (load.address % abi::kPageSize);
+  if (node.has_pages()) {
+    const auto added = space.add_file(segment);
+    return added && load.memory_size > load.file_size
+               ? clear_tail(space, segment.start + size, segment.end)
+               : added;
+  }
+  auto contents = node.contents().subspan(segment.file_offset);
+  // The rest of the last page may show what follows in the file, as it does on Linux: no copy.
+  const bool whole = !load.writable && load.memory_size == load.file_size;
+  contents = contents.first(
+      std::min<std::uint64_t>(whole ? round_up(size, abi::kPageSize) : size, contents.size()));
+  return space.add_contents(segment, contents);
+}
+
+// Adds one PT_LOAD: its file's bytes and zeroes for the rest.
+Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegment& load,
+                         std::uint64_t base) {
   const std::uint64_t lead = load.address % abi::kPageSize;
+  const std::uint64_t end = round_up(base + load.address + load.memory_size, abi::kPageSize);
   Segment segment;
   segment.start = base + load.address - lead;
-  segment.end = round_up(base + load.address + load.memory_size, abi::kPageSize);
+  segment.end = load.file_size == 0
+                    ? segment.start
+                    : round_up(base + load.address + load.file_size, abi::kPageSize);
   segment.protection = protection_of(load);
   segment.use = SegmentUse::kFile;
-  // Only files of the root archive are sure to outlive their mappings.
-  segment.file = node.contents().empty() ? nullptr : &node;
+  segment.file = &node;
   segment.file_offset = load.file_offset - lead;
-  auto contents = file.subspan(segment.file_offset, load.file_size + lead);
-  if (!load.writable && load.memory_size == load.file_size) {
-    // The rest of the last page may show what follows in the file, as it does on Linux: no copy.
-    const std::uint64_t whole = round_up(contents.size(), abi::kPageSize);
-    contents = file.subspan(segment.file_offset,
-                            std::min<std::uint64_t>(whole, file.size() - segment.file_offset));
+  if (segment.end != segment.start) {
+    if (const auto added = add_file_part(space, segment, load); !added) {
+      return added;
+    }
   }
-  return space.add_contents(segment, contents);
+  if (segment.end == end) {
+    return {};
+  }
+  Segment zeroes;
+  zeroes.start = segment.end;
+  zeroes.end = end;
+  zeroes.protection = segment.protection;
+  return space.add(zeroes);
 }
 
 Result<void> add_image(AddressSpace& space, const Program& program, std::uint64_t base) {
   for (const guest::ElfSegment& load : program.image.segments()) {
-    if (const auto added = add_segment(space, *program.node, program.file.bytes(), load, base);
-        !added) {
+    if (const auto added = add_segment(space, *program.node, load, base); !added) {
       // An address that is taken or not the program's to use is the file's fault.
       return std::unexpected(added.error());
     }
@@ -89,10 +128,10 @@ Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   }
   const auto interpreter = find_program(image.interpreter());
   if (!interpreter) {
-    return std::unexpected(interpreter.error());
+    return fail(interpreter.error().number == ENOEXEC ? ELIBBAD : interpreter.error().number);
   }
   if (!interpreter->image.position_independent()) {
-    return fail(ENOEXEC);
+    return fail(ELIBBAD);
   }
   loaded.interpreter_base = space.find_range(interpreter->image.end(), 0);
   if (loaded.interpreter_base == 0) {
@@ -138,7 +177,8 @@ Result<InitialStack> build_stack(const Program& program, const LoadedImage& load
   server().random().fill(random);
   std::array<char, kMaximumPath> path;
   return build_initial_stack(stack, shim::kStackTop, arguments, environment,
-                             program.node->path(path), random, values);
+                             program.called.empty() ? program.node->path(path) : program.called,
+                             random, values);
 }
 
 // What XSAVE needs for all that the nucleus has enabled; 0: there is no XSAVE.
@@ -214,6 +254,7 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
   if (!stack) {
     return std::unexpected(stack.error());
   }
+  space.set_program(*program.node);
   fill_shim_pages(view, **memory, *program.node, process_id, image->entry, stack->pointer);
   LoadedProgram loaded;
   loaded.memory = *memory;

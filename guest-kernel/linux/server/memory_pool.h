@@ -20,6 +20,11 @@ class MemoryPool {
 
   // As FrameAllocator's.
   std::uint64_t allocate(std::uint64_t size);
+  // The same for what programs ask for: the last of the memory is the server's, which has to go on.
+  std::uint64_t allocate_for_program(std::uint64_t size) {
+    return available() >= size + reserve() ? allocate(size) : kNone;
+  }
+  std::uint64_t reserve() const { return total() / 64 & ~(FrameAllocator::kPage - 1); }
   void free(std::uint64_t offset, std::uint64_t size) { allocator_->free(offset, size); }
   [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size) {
     return allocator_->share(offset, size);

@@ -143,8 +143,11 @@ class Node : public Counted {
   virtual bool has_pages() const { return false; }
   // mmap of a sealed file: EPERM if it may not be written to.
   virtual bool may_map_writable() const { return true; }
-  // Shared mappings through which it can be written.
-  std::uint32_t writable_mappings = 0;
+  // Address spaces that map it.
+  std::uint32_t mappings = 0;
+  // Open files through which it can be written, and address spaces that run it: never both.
+  std::uint32_t writers = 0;
+  std::uint32_t executions = 0;
 
   // Changes of a directory; the callers have made sure that this is one, that `name` is free or
   // leads to `child`, and that both are in one file system. EROFS, EPERM, ENOSPC.

@@ -71,7 +71,7 @@ std::uint64_t PageTree::make(std::uint64_t index, bool zero) {
     auto* level = reinterpret_cast<Level*>(*slot);
     slot = &level->slots[index >> ((height - 1) * kShift) & (kWidth - 1)];
   }
-  const std::uint64_t offset = memory_pool().allocate(kPage);
+  const std::uint64_t offset = memory_pool().allocate_for_program(kPage);
   if (offset == MemoryPool::kNone) {
     return kNone;
   }

@@ -40,6 +40,10 @@ ProcessMemory* ProcessMemory::find(std::uint64_t badge) {
   return memory != nullptr && memory->id_ == id ? memory : nullptr;
 }
 
+std::span<ProcessMemory* const> ProcessMemory::all() {
+  return memories;
+}
+
 Result<Reference<ProcessMemory>> ProcessMemory::create(const Shape& shape) {
   const auto place = std::find(memories.begin(), memories.end(), nullptr);
   const Slot domain = server().allocate_slot();

@@ -29,6 +29,8 @@ class ProcessMemory : public Counted {
   static Result<Reference<ProcessMemory>> create(const Shape& shape);
   // The one whose capability carries `badge`; null: it has ended.
   static ProcessMemory* find(std::uint64_t badge);
+  // All there are; some places are empty.
+  static std::span<ProcessMemory* const> all();
   ~ProcessMemory() override;
 
   guest::Slot domain() const { return domain_; }

@@ -31,7 +31,7 @@ Result<Program> check_program(Node& node) {
   if (!file) {
     return std::unexpected(file.error());
   }
-  const auto image = guest::ElfImage::parse(file->bytes(), abi::kUserEnd);
+  const auto image = guest::ElfImage::parse_head(file->bytes(), file->size(), abi::kUserEnd);
   return image ? Result<Program>(Program{Reference<Node>(&node), *image, *file}) : fail(ENOEXEC);
 }
 
@@ -64,8 +64,10 @@ bool is_native(const Program& program) {
 
 Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
                                    const Arguments& environment, std::uint32_t process_id) {
-  return is_native(program) ? load_native_program(program, arguments)
-                            : load_linux_program(program, arguments, environment, process_id);
+  if (is_native(program)) {
+    return program.file.is_whole() ? load_native_program(program, arguments) : fail(ENOEXEC);
+  }
+  return load_linux_program(program, arguments, environment, process_id);
 }
 
 bool enter_program(Task& task, LoadedProgram& loaded) {

@@ -19,6 +19,8 @@ struct Program {
   Reference<Node> node;
   guest::ElfImage image;
   FileBytes file;  // what `image` refers to
+  // What it was asked for by, for AT_EXECFN; empty: by its path. Valid as long as the caller's.
+  std::string_view called = {};
 };
 
 // Finds `name` as execvp(3) does: in the usual directories if it has no slash. ENOENT, EACCES,

@@ -7,12 +7,13 @@ namespace {
 
 bool continues(const Segment& first, const Segment& second) {
   if (first.end != second.start || first.protection != second.protection ||
-      first.backing != second.backing || first.use != second.use || first.shared != second.shared ||
-      first.file != second.file || first.copy_on_write != second.copy_on_write ||
-      first.mapped != second.mapped) {
+      first.allowed != second.allowed || first.backing != second.backing ||
+      first.use != second.use || first.shared != second.shared || first.file != second.file ||
+      first.copy_on_write != second.copy_on_write || first.mapped != second.mapped ||
+      first.fork_rule != second.fork_rule || first.locked != second.locked) {
     return false;
   }
-  if (first.backing != Backing::kNone && first.offset + first.size() != second.offset) {
+  if (first.is_backed() && first.offset + first.size() != second.offset) {
     return false;
   }
   return first.file == nullptr || first.file_offset + first.size() == second.file_offset;

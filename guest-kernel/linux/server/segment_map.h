@@ -14,9 +14,13 @@ enum class Backing : std::uint8_t {
   kMemory,  // the server's memory region
   kRoot,    // the root archive, read-only
   kShared,  // pages of the server that several processes see and none owns
+  kFile,    // pages of `file`, looked up at the first touch; past its end there are none
 };
 
 enum class Mapped : std::uint8_t { kNothing, kReadOnly, kFully };
+
+// What fork(2) does with private memory: madvise(2).
+enum class ForkRule : std::uint8_t { kCopy, kOmit, kWipe };
 
 enum class SegmentUse : std::uint8_t { kAnonymous, kFile, kHeap, kStack, kShim };
 
@@ -26,17 +30,22 @@ struct Segment {
   std::uint64_t end = 0;        // page-aligned
   std::uint64_t offset = 0;     // of `start` in the backing
   std::uint8_t protection = 0;  // PROT_READ | PROT_WRITE | PROT_EXEC
+  std::uint8_t allowed = 7;     // what mprotect(2) may make of it
   Backing backing = Backing::kNone;
   SegmentUse use = SegmentUse::kAnonymous;
+  ForkRule fork_rule = ForkRule::kCopy;
+  bool locked = false;  // mlock(2)
   bool shared = false;
   // Whoever writes first gets a copy: the pages have other owners, or are a file's.
   bool copy_on_write = false;
   // What the domain's page tables hold of it.
   Mapped mapped = Mapped::kNothing;
-  const Node* file = nullptr;     // what was mapped, for /proc/self/maps
+  Node* file = nullptr;           // what was mapped; its address space keeps it
   std::uint64_t file_offset = 0;  // of `start` in it
 
   std::uint64_t size() const { return end - start; }
+  // Whether programs have memory behind it now.
+  bool is_backed() const { return backing != Backing::kNone && backing != Backing::kFile; }
 };
 
 // The segments of one address space in order of address, none overlapping. All addresses and sizes

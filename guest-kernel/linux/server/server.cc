@@ -359,7 +359,7 @@ bool Server::handle_linux_call(ProcessMemory& memory, const guest::Received& rec
     return true;
   }
   task->token = received.token;
-  task->number = received.message[0];
+  task->number = static_cast<std::uint32_t>(received.message[0]);  // as Linux takes it
   std::copy_n(received.message.word.begin() + 1, task->arguments.size(), task->arguments.begin());
   task->resumed = task->interrupted = task->uninterruptible = false;
   task->deadline = Task::kNever;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "guest-kernel/linux/server/file_mappings.h"
 #include "guest-kernel/linux/server/files/device_files.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/path.h"
@@ -55,6 +56,8 @@ Result<Reference<File>> open_special(Node& /*node*/, std::uint32_t /*flags*/, Pr
 bool may_search(const Process& /*process*/, const Node& /*directory*/) {
   return true;
 }
+void forget_mapped_pages(const Node& /*file*/, std::uint64_t /*first*/, std::uint64_t /*last*/,
+                         bool /*copies*/) {}
 Result<void> AddressSpace::write(std::uint64_t /*address*/, std::span<const std::byte> /*from*/) {
   return fail(EFAULT);
 }

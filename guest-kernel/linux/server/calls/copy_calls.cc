@@ -165,7 +165,10 @@ std::int64_t call_truncate(Task& task) {
   if (is_read_only(**node)) {
     return -EROFS;
   }
-  return is_allowed(task, **node, kMayWrite) ? cut(**node, task.arguments[1]) : -EACCES;
+  if (!is_allowed(task, **node, kMayWrite)) {
+    return -EACCES;
+  }
+  return (*node)->executions != 0 ? -ETXTBSY : cut(**node, task.arguments[1]);
 }
 
 std::int64_t call_ftruncate(Task& task) {

@@ -8,6 +8,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/calls/record_locks.h"
+#include "guest-kernel/linux/server/file_mappings.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/ipc/pipe.h"
 
@@ -91,7 +92,7 @@ std::int64_t add_seals(File& file, std::uint64_t argument) {
     return -EPERM;
   }
   if ((seals & kSealWrite) != 0 && (memory->seals() & kSealWrite) == 0 &&
-      memory->writable_mappings != 0) {
+      is_mapped_writable(*memory)) {
     return -EBUSY;
   }
   memory->set_seals(memory->seals() | seals);

@@ -50,6 +50,9 @@ std::int64_t check_open(Task& task, Node& node, std::uint32_t flags) {
   if (!is_allowed(task, node, wanted)) {
     return -EACCES;
   }
+  if ((wanted & kMayWrite) != 0 && node.executions != 0) {
+    return -ETXTBSY;
+  }
   if ((flags & O_NOATIME) != 0 && !task.process->credentials.is_root() &&
       task.process->credentials.user != node.attributes(task.process).user) {
     return -EPERM;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "guest-kernel/linux/server/file_mappings.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/notify.h"
@@ -165,6 +166,7 @@ void TmpfsFile::clear(std::uint64_t offset, std::uint64_t size) {
   }
   clear_in_page(offset, first * kPage);
   if (first < last) {
+    forget_mapped_pages(*this, first, last - 1, false);
     pages_.remove(first, last - 1);
   }
   clear_in_page(last * kPage, end);
@@ -181,6 +183,7 @@ Result<void> TmpfsFile::truncate(std::uint64_t size) {
   if (size < size_) {
     // Pages past the end may exist too (fallocate with KEEP_SIZE): all go.
     const std::uint64_t first = (size + kPage - 1) / kPage;
+    forget_mapped_pages(*this, first, PageTree::kMaximumIndex, true);
     clear(size, first * kPage - size);
     pages_.remove(first, PageTree::kMaximumIndex);
   }

@@ -69,7 +69,11 @@ std::int64_t PipeFile::put(const UserBuffer& buffer, std::uint64_t offset) {
   std::int64_t done = 0;
   while (offset < buffer.size() && bytes.room() != 0) {
     const std::span<std::byte> to = bytes.free_piece();
-    const std::int64_t count = to.empty() ? -ENOMEM : buffer.take(to, offset);
+    std::int64_t count = to.empty() ? -ENOMEM : buffer.take(to, offset);
+    const std::uint64_t wanted = std::min<std::uint64_t>(to.size(), buffer.size() - offset);
+    if (count > 0 && static_cast<std::uint64_t>(count) < wanted) {
+      count = -EFAULT;  // as on Linux, nothing of a piece that is not all there
+    }
     if (count <= 0) {
       return done != 0 ? done : count;
     }
@@ -102,7 +106,9 @@ std::int64_t PipeFile::write(Task& task, const UserBuffer& buffer, std::uint64_t
   if (count < 0) {
     return done != 0 ? done : count;
   }
-  if (static_cast<std::uint64_t>(done) == buffer.size()) {
+  // Where room is left over, the rest of the buffer cannot be read.
+  if (static_cast<std::uint64_t>(done) == buffer.size() ||
+      (count > 0 && pipe_->bytes().room() != 0)) {
     return done;
   }
   if ((flags() & O_NONBLOCK) != 0) {

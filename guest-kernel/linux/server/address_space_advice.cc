@@ -11,12 +11,12 @@ namespace linux_server {
 template <typename Change>
 Result<void> AddressSpace::change_all(std::uint64_t start, std::uint64_t size, Change change) {
   const std::uint64_t end = start + size;
-  for (std::size_t index = segments_.index_after(start); index < segments_.size();
-       index = segments_.index_after(start)) {
-    const Segment& next = segments_.at(index);
-    if (next.start >= end) {
+  while (start < end) {
+    const std::size_t index = segments_.index_after(start);
+    if (index == segments_.size() || segments_.at(index).start >= end) {
       break;
     }
+    const Segment& next = segments_.at(index);
     const Segment segment = segments_.piece(std::max(start, next.start), end);
     start = segment.end;
     if (segment.use == SegmentUse::kShim) {

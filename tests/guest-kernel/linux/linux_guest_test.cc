@@ -136,7 +136,7 @@ TEST_P(GuestProgramTest, FindsNothingWrong) {
 
 INSTANTIATE_TEST_SUITE_P(Programs, GuestProgramTest,
                          testing::Values("start", "start-pie", "memory", "files", "hostile",
-                                         "clocks", "pipes", "sockets", "terminals"));
+                                         "clocks", "pipes", "resources", "sockets", "terminals"));
 
 TEST_F(LinuxGuestTest, Arguments) {
   EXPECT_THAT(run("/test/start one two=2 -three").console,

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <cstring>
 
 #include "guest-kernel/linux/server/file_mappings.h"
 #include "guest-kernel/linux/server/files/device_files.h"
@@ -17,7 +18,9 @@ constexpr std::uint64_t kPoolSize = std::uint64_t{16} << 20;
 std::int64_t now = 1'000'000'000;
 
 std::byte* pool_memory() {
-  static auto* memory = static_cast<std::byte*>(std::aligned_alloc(2 << 20, kPoolSize));
+  // Zeroed, as the allocator takes fresh memory to be; the sanitizer's malloc fills it.
+  static auto* memory = static_cast<std::byte*>(
+      std::memset(std::aligned_alloc(2 << 20, kPoolSize), 0, kPoolSize));
   return memory;
 }
 

@@ -63,14 +63,6 @@ class TmpfsTest : public testing::Test {
   Reference<TmpfsDirectory> top_;
 };
 
-// Both tests below that use it count the pool's memory exactly.
-#ifdef ENSEMBLE_SANITIZED
-#define SKIP_WITH_A_SANITIZER() \
-  GTEST_SKIP() << "the pool's count differs under a sanitizer, for a reason not yet known"
-#else
-#define SKIP_WITH_A_SANITIZER() static_cast<void>(0)
-#endif
-
 TEST_F(TmpfsTest, NamesComeAndGo) {
   const auto first = make(*top_, "first");
   make(*top_, "second", kDirectory | 0755);
@@ -93,7 +85,6 @@ TEST_F(TmpfsTest, NamesComeAndGo) {
 }
 
 TEST_F(TmpfsTest, UnlinkedFilesLiveOn) {
-  SKIP_WITH_A_SANITIZER();
   auto file = make(*top_, "file");
   const auto memory = memory_pool().available();
   ASSERT_EQ(file->memory_file()->write(bytes_of("contents"), 0), 8);
@@ -199,7 +190,6 @@ TEST_F(TmpfsTest, TruncatedBytesReadAsZeroAgain) {
 }
 
 TEST_F(TmpfsTest, MemoryEndsInAnErrorAndComesBack) {
-  SKIP_WITH_A_SANITIZER();
   const std::uint64_t used = file_memory_used();
   auto node = make(*top_, "file");
   const std::string chunk(64 * kPage, 'x');

@@ -51,6 +51,8 @@ class PendingSignals {
   bool add(const SignalInfo& info);
   // Takes the first one of `number`, which is in set().
   SignalInfo take(std::uint32_t number);
+  // What waits of the timer with that id (timer_create(2)); null: nothing.
+  SignalInfo* find_timer(std::uint32_t number, std::uint32_t timer);
   // Forgets all of the signals in `set`.
   void clear(std::uint64_t set);
 

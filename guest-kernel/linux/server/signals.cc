@@ -269,6 +269,7 @@ void stop_process(Process& process, std::uint32_t number) {
   for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
     if (!task->blocked && task != server().current() && task->thread != guest::kNoSlot) {
       guest::control_thread(task->thread, abi::ThreadOperation::kSuspend);
+      end_running(*task);
       task->suspended = true;
     }
   }
@@ -289,6 +290,7 @@ void continue_process(Process& process) {
   for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
     if (task->suspended) {
       task->suspended = false;
+      begin_running(*task);
       guest::control_thread(task->thread, abi::ThreadOperation::kResume);
     }
     if (task->held) {

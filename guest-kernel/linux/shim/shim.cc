@@ -107,10 +107,10 @@ std::int64_t move_break(const Frame& frame) {
 std::int64_t get_limit(const Frame& frame) {
   const auto process = static_cast<std::uint32_t>(frame.arguments[0]);
   if ((process != 0 && process != process_page().process_id) || frame.arguments[2] != 0 ||
-      frame.arguments[1] >= kLimitCount) {
+      frame.arguments[1] >= kLimitCount || process_page().has_own_limits != 0) {
     return forward(frame);
   }
-  return frame.arguments[3] == 0 ? 0 : give(frame.arguments[3], limit_of(frame.arguments[1]));
+  return frame.arguments[3] == 0 ? 0 : give(frame.arguments[3], default_limit(frame.arguments[1]));
 }
 
 // C programs' start-up asks for its own path; everything else is looked up by the server.

@@ -53,8 +53,7 @@ std::int64_t check_open(Task& task, Node& node, std::uint32_t flags) {
   if ((wanted & kMayWrite) != 0 && node.executions != 0) {
     return -ETXTBSY;
   }
-  if ((flags & O_NOATIME) != 0 && !task.process->credentials.is_root() &&
-      task.process->credentials.user != node.attributes(task.process).user) {
+  if ((flags & O_NOATIME) != 0 && !is_owner(task, node)) {
     return -EPERM;
   }
   return 0;
@@ -278,8 +277,8 @@ std::int64_t call_fchdir(Task& task) {
 }
 std::int64_t call_chroot(Task& task) {
   const auto node = find_node(task, kCurrentDirectory, task.arguments[0], true);
-  if (node && (*node)->is_directory() && !task.process->credentials.is_root()) {
-    return -EPERM;
+  if (node && (*node)->is_directory() && !task.process->credentials.has(Capability::kChangeRoot)) {
+    return is_allowed(task, **node, kMayExecute) ? -EPERM : -EACCES;
   }
   return enter(task, node, task.process->root_directory);
 }

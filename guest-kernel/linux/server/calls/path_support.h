@@ -42,6 +42,14 @@ Reference<File> file_of(Task& task, std::uint64_t descriptor);
 // Whether the process has all of the Permission bits `wanted`.
 bool is_allowed(Task& task, const Node& node, std::uint32_t wanted);
 
+// Whether it owns the node or may act as if it did.
+bool is_owner(Task& task, const Node& node);
+
+// A regular file that somebody writes to who may not keep them loses S_ISUID and S_ISGID.
+void drop_set_ids(Task& task, Node& node);
+// A file would become larger than RLIMIT_FSIZE allows: SIGXFSZ, and the errno.
+std::int64_t too_large(Task& task);
+
 // A Result's errno, negative, or 0.
 template <typename T>
 std::int64_t as_error(const Result<T>& result) {

@@ -116,7 +116,11 @@ void write_largest_pipe(guest::TextWriter& text, const Process* /*subject*/) {
   text.text("1048576\n");
 }
 void write_largest_file_count(guest::TextWriter& text, const Process* /*subject*/) {
-  text.decimal(std::uint64_t{DescriptorTable::kMaximum} * shim::kMaximumProcesses).put('\n');
+  text.text("9223372036854775807\n");
+}
+
+void write_largest_descriptor(guest::TextWriter& text, const Process* /*subject*/) {
+  text.decimal(DescriptorTable::kMaximum).put('\n');
 }
 
 // A random identifier as RFC 9562's version 4.
@@ -261,6 +265,7 @@ constexpr Description kMemoryFiles[] = {{"overcommit_memory", write_zero}};
 constexpr Description kFileSystemFiles[] = {
     {"pipe-max-size", write_largest_pipe},
     {"file-max", write_largest_file_count},
+    {"nr_open", write_largest_descriptor},
 };
 constexpr Description kEnsembleFiles[] = {{"calls", write_calls}};
 

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kFirstPosition = 3;
 // Numbers of nodes: each process has a range of its own, far from the other nodes'.
 constexpr std::uint64_t kInodeBase = std::uint64_t{1} << 32;
-constexpr std::uint64_t kInodesPerProcess = 8192;
+constexpr std::uint64_t kInodesPerProcess = std::uint64_t{1} << 22;
 constexpr std::uint64_t kDescriptorInodes = 1024;
 constexpr std::uint64_t kInformationInodes = kDescriptorInodes + DescriptorTable::kMaximum;
 constexpr std::uint64_t kTaskInodes = kInformationInodes + DescriptorTable::kMaximum;

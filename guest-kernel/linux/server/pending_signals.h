@@ -19,10 +19,10 @@ struct SignalInfo {
   static SignalInfo of(std::uint32_t number, std::int32_t code) {
     return {{number, static_cast<std::uint32_t>(code)}};
   }
-  // si_pid, si_uid, si_value.
-  static SignalInfo from_process(std::uint32_t number, std::int32_t code, std::uint32_t process,
+  // si_pid and, in the upper half, si_uid (Process::as_sender()); si_value.
+  static SignalInfo from_process(std::uint32_t number, std::int32_t code, std::uint64_t sender,
                                  std::uint64_t value = 0) {
-    return {{number, static_cast<std::uint32_t>(code), process, value}};
+    return {{number, static_cast<std::uint32_t>(code), sender, value}};
   }
   // si_addr
   static SignalInfo of_fault(std::uint32_t number, std::int32_t code, std::uint64_t address) {

@@ -89,6 +89,8 @@ class Process {
   // Tells the shim whether the limits are those that it knows.
   void publish_limits();
 
+  // What a signal tells of who sent it: the number, and the real user in the upper half.
+  std::uint64_t as_sender() const { return id_ | std::uint64_t{credentials.real_user} << 32; }
   // Those that a program has which it executes.
   void take_program_credentials(const ProgramCredentials& program);
 

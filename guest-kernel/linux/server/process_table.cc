@@ -94,13 +94,17 @@ void give_away_children(Process& parent) {
     first = first->parent;
   }
   first = first != nullptr ? first : find_process(kFirstProcess);
-  for (Process* child : processes) {
+  for (std::size_t index = 0; index < processes.size(); ++index) {
+    Process* const child = processes[index];
     if (child == nullptr || child->parent != &parent) {
       continue;
     }
     child->parent = first;
     if (child->parent_death_signal != 0 && child->state != ProcessState::kEnded) {
       send_signal(*child, SignalInfo::of(child->parent_death_signal, SignalInfo::kUser));
+      if (processes[index] != child) {
+        continue;  // it has ended, and nobody waits for it
+      }
     }
     if (child->group != parent.group && child->session == parent.session) {
       release_if_orphaned(child->group);

@@ -15,6 +15,7 @@ struct Processor {
   std::uint64_t share = 0;  // ns that a thread would have had that ran all the time
   std::uint64_t last = 0;   // monotonic ns up to which `share` is right
   std::uint32_t running = 0;
+  ProcessorTime time;
 };
 
 constinit std::array<Processor, kMostProcessors> processors = {};
@@ -29,6 +30,7 @@ void advance(Processor& processor, std::uint64_t now) {
   }
   if (processor.running != 0) {
     processor.share += (now - processor.last) / processor.running;
+    processor.time.user += now - processor.last;
   }
   processor.last = now;
 }
@@ -65,7 +67,17 @@ void end_running(Task& task) {
 void charge_server(std::uint32_t processor, std::uint64_t start) {
   Processor& on = processor_of(processor);
   advance(on, start);
-  on.last = std::max(on.last, guest::monotonic_ns());
+  const std::uint64_t now = guest::monotonic_ns();
+  if (now > on.last) {
+    on.time.system += now - on.last;
+    on.last = now;
+  }
+}
+
+ProcessorTime time_of_processor(std::uint32_t processor) {
+  Processor copy = processor_of(processor);
+  advance(copy, guest::monotonic_ns());
+  return copy.time;
 }
 
 ProcessorTime time_of(const Task& task) {

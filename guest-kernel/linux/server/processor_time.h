@@ -42,6 +42,8 @@ void charge_server(std::uint32_t processor, std::uint64_t start);
 // Up to now.
 ProcessorTime time_of(const Task& task);
 ProcessorTime time_of(const Process& process);
+// What one processor, or all of them, did for programs.
+ProcessorTime time_of_processor(std::uint32_t processor);
 // How many threads of the process run.
 std::uint32_t running_tasks(const Process& process);
 

@@ -62,15 +62,13 @@ void Server::delete_slot(Slot slot) {
 }
 
 Process* Server::find_process(std::uint64_t id) const {
-  Process* process = linux_server::find_process(id);
-  return process != nullptr && process->has_memory() ? process : nullptr;
+  return linux_server::find_process(id);
 }
 
 Process* Server::process_after(std::uint64_t id) const {
   Process* found = nullptr;
   for (Process* each : all_processes()) {
-    if (each != nullptr && each->has_memory() && each->id() > id &&
-        (found == nullptr || each->id() < found->id())) {
+    if (each != nullptr && each->id() > id && (found == nullptr || each->id() < found->id())) {
       found = each;
     }
   }

@@ -137,7 +137,10 @@ std::int64_t get_random(const Frame& frame) {
   constexpr std::uint64_t kFew = 64;
   constexpr std::uint64_t kKnownFlags = 7;
   const std::uint64_t size = frame.arguments[1];
-  if (process_page().has_rdrand == 0 || size > kFew || (frame.arguments[2] & ~kKnownFlags) != 0) {
+  constexpr std::uint64_t kContradiction = 6;  // GRND_RANDOM and GRND_INSECURE
+  const std::uint64_t flags = frame.arguments[2];
+  if (process_page().has_rdrand == 0 || size > kFew || (flags & ~kKnownFlags) != 0 ||
+      (flags & kContradiction) == kContradiction) {
     return forward(frame);
   }
   std::uint64_t words[kFew / sizeof(std::uint64_t)];

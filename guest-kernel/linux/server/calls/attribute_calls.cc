@@ -429,13 +429,24 @@ std::int64_t call_utime(Task& task) {
                       task.arguments[1] == 0);
 }
 
+std::int64_t magic_without_mount(const Node& node) {
+  switch (node.type()) {
+    case kNamedPipe:
+      return PIPEFS_MAGIC;
+    case kSocket:
+      return SOCKFS_MAGIC;
+    default:
+      return ANON_INODE_FS_MAGIC;
+  }
+}
+
 std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
   struct statfs result = {};
   const Mount* mount = mount_of(node);
   constexpr std::int64_t kReadOnly = 1;  // ST_RDONLY
   constexpr std::int64_t kValid = 0x20;  // ST_VALID
   constexpr std::int64_t kRelativeTimes = 0x1000;
-  result.f_type = mount != nullptr ? mount->magic : std::int64_t{ANON_INODE_FS_MAGIC};
+  result.f_type = mount != nullptr ? mount->magic : magic_without_mount(node);
   result.f_bsize = kBlockSize;
   result.f_frsize = kBlockSize;
   result.f_namelen = kMaximumName;

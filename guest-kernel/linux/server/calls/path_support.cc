@@ -60,12 +60,19 @@ Result<void> read_path(Task& task, std::uint64_t address, PathText& path) {
 
 Result<void> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow,
                         Place& place) {
+  LookUp how;
+  how.follow_last = follow;
+  return find_confined_place(task, directory, path, how, false, place);
+}
+
+Result<void> find_confined_place(Task& task, std::uint64_t directory, std::string_view path,
+                                 const LookUp& how, bool confined, Place& place) {
   Node& root = root_of(*task.process);
   Reference<Node> start(&root);
   if (path.empty()) {
     return fail(ENOENT);
   }
-  if (!path.starts_with('/')) {
+  if (!path.starts_with('/') || confined) {
     const auto found = start_of(task, directory);
     if (!found) {
       return std::unexpected(found.error());
@@ -75,9 +82,7 @@ Result<void> find_place(Task& task, std::uint64_t directory, std::string_view pa
       return fail(ENOTDIR);
     }
   }
-  LookUp how;
-  how.follow_last = follow;
-  return resolve_place(root, *start, path, how, task.process, place);
+  return resolve_place(confined ? *start : root, *start, path, how, task.process, place);
 }
 
 Result<Reference<Node>> find_node(Task& task, std::uint64_t directory, std::uint64_t address,

@@ -28,6 +28,9 @@ Result<Reference<Node>> start_of(Task& task, std::uint64_t directory);
 // Follows a path from `directory`, a descriptor or kCurrentDirectory.
 Result<void> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow,
                         Place& place);
+// The same with what openat2(2) asks for; `confined`: `directory` is the root, too.
+Result<void> find_confined_place(Task& task, std::uint64_t directory, std::string_view path,
+                                 const LookUp& how, bool confined, Place& place);
 // As find_place(), of a path in the program's memory; the name has to exist.
 Result<Reference<Node>> find_node(Task& task, std::uint64_t directory, std::uint64_t address,
                                   bool follow);

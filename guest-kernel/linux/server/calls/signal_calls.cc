@@ -65,8 +65,8 @@ std::int64_t call_kill(Task& task) {
     return -EINVAL;
   }
   const std::uint32_t sender = task.process->id();
-  const SignalInfo info =
-      SignalInfo::from_process(static_cast<std::uint32_t>(signal), SignalInfo::kUser, sender);
+  const SignalInfo info = SignalInfo::from_process(static_cast<std::uint32_t>(signal),
+                                                   SignalInfo::kUser, task.process->as_sender());
   if (id > 0) {
     Process* process = find_process(static_cast<std::uint32_t>(id));
     if (process == nullptr) {
@@ -128,7 +128,7 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
 std::int64_t call_tkill(Task& task) {
   return send_to_thread(task, 0, static_cast<std::uint32_t>(task.arguments[0]),
                         SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[1]),
-                                                 SignalInfo::kThread, task.process->id()));
+                                                 SignalInfo::kThread, task.process->as_sender()));
 }
 
 std::int64_t call_tgkill(Task& task) {
@@ -138,7 +138,7 @@ std::int64_t call_tgkill(Task& task) {
   }
   return send_to_thread(task, group, static_cast<std::uint32_t>(task.arguments[1]),
                         SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[2]),
-                                                 SignalInfo::kThread, task.process->id()));
+                                                 SignalInfo::kThread, task.process->as_sender()));
 }
 
 // The siginfo_t that a process gives. What only the kernel may claim is refused.

@@ -18,6 +18,9 @@ constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
 // Copies [start, end) of the process's memory; stops at what is not there.
 void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t start,
                   std::uint64_t end) {
+  if (!process.has_memory()) {
+    return;
+  }
   auto& space = const_cast<Process&>(process).space();
   while (start < end) {
     const auto piece = space.window(start, end - start, Access::kRead);
@@ -29,7 +32,21 @@ void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t
   }
 }
 
+// Bytes; of one that has ended: none.
+struct MemorySizes {
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+};
+MemorySizes sizes_of(const Process& process) {
+  return process.has_memory()
+             ? MemorySizes{process.space().segments().total_size(), process.space().resident()}
+             : MemorySizes{};
+}
+
 std::string_view state_of(const Process& process) {
+  if (process.state == ProcessState::kEnded) {
+    return "Z (zombie)";
+  }
   if (process.state == ProcessState::kStopped) {
     return "T (stopped)";
   }
@@ -194,12 +211,18 @@ std::int64_t take_process_name(std::string_view text, Process* subject) {
 }
 
 void write_maps(guest::TextWriter& text, const Process* subject) {
+  if (!subject->has_memory()) {
+    return;
+  }
   for (const Segment& segment : subject->space().segments()) {
     write_segment(text, segment);
   }
 }
 
 void write_detailed_maps(guest::TextWriter& text, const Process* subject) {
+  if (!subject->has_memory()) {
+    return;
+  }
   for (const Segment& segment : subject->space().segments()) {
     const std::uint64_t size = segment.size() / 1024;
     const std::uint64_t resident = segment.backing == Backing::kNone ? 0 : size;
@@ -212,8 +235,9 @@ void write_detailed_maps(guest::TextWriter& text, const Process* subject) {
 }
 
 void write_process_status(guest::TextWriter& text, const Process* subject) {
-  const std::uint64_t size = subject->space().segments().total_size() / 1024;
-  const std::uint64_t resident = subject->space().resident() / 1024;
+  const MemorySizes sizes = sizes_of(*subject);
+  const std::uint64_t size = sizes.total / 1024;
+  const std::uint64_t resident = sizes.resident / 1024;
   const Credentials& credentials = subject->credentials;
   text.text("Name:\t").text(subject->name()).text("\nUmask:\t0");
   text.decimal(subject->file_mode_mask >> 6).decimal(subject->file_mode_mask >> 3 & 7);
@@ -228,7 +252,9 @@ void write_process_status(guest::TextWriter& text, const Process* subject) {
   write_identities(text, "Gid:",
                    {credentials.real_group, credentials.effective_group, credentials.saved_group,
                     credentials.group});
-  text.text("FDSize:\t").decimal(subject->descriptors().capacity()).text("\nGroups:\t");
+  text.text("FDSize:\t")
+      .decimal(subject->has_memory() ? subject->descriptors().capacity() : 0)
+      .text("\nGroups:\t");
   for (const std::uint32_t group : credentials.groups()) {
     text.decimal(group).put(' ');
   }
@@ -266,8 +292,9 @@ void write_process_statistics(guest::TextWriter& text, const Process* subject) {
       .text(" 0 ")
       .decimal(subject->started_ns / kNanosecondsPerTick)
       .put(' ');
-  text.decimal(subject->space().segments().total_size()).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 18446744073709551615 ");
+  const MemorySizes sizes = sizes_of(*subject);
+  text.decimal(sizes.total).put(' ');
+  text.decimal(sizes.resident / kPage).text(" 18446744073709551615 ");
   // startcode, endcode, startstack, and the 24 fields after it
   text.text("0 0 ").decimal(subject->stack_start);
   for (unsigned field = 29; field <= 52; ++field) {
@@ -277,8 +304,9 @@ void write_process_statistics(guest::TextWriter& text, const Process* subject) {
 }
 
 void write_memory_sizes(guest::TextWriter& text, const Process* subject) {
-  text.decimal(subject->space().segments().total_size() / kPage).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 0 0 0 0 0\n");
+  const MemorySizes sizes = sizes_of(*subject);
+  text.decimal(sizes.total / kPage).put(' ');
+  text.decimal(sizes.resident / kPage).text(" 0 0 0 0 0\n");
 }
 
 void write_limits(guest::TextWriter& text, const Process* subject) {

@@ -1,6 +1,8 @@
 // What an ordinary user may do, and root: access(2), credentials(7), umask(2).
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "contract.h"
 
@@ -199,4 +201,128 @@ BEHAVIOUR(execute_bits) {
   AS_USER(SHOW(execl("./file", "x", (char*)NULL)));
   MUST(chmod("file", 0755));
   AS_USER(SHOW(execl("./file", "x", (char*)NULL)));
+}
+
+// Signals reach the processes of the same user, and all of them if root sends.
+BEHAVIOUR(signals_to_others) {
+  const pid_t parent = getpid();
+  AS_USER({
+    SHOW(kill(parent, 0));
+    SHOW(kill(parent, SIGTERM));
+    SHOW(syscall(SYS_tgkill, parent, parent, SIGTERM));
+    SHOW(kill(getpid(), 0));
+    const pid_t child = start_child();
+    if (child == 0) {
+      pause();
+      _exit(0);
+    }
+    SHOW(kill(child, SIGTERM));
+    say_end("child", child);
+  });
+}
+
+// Who may not keep them takes S_ISUID and S_ISGID away by writing.
+BEHAVIOUR(set_id_bits_go) {
+  static const char* const kNames[] = {"written", "cut", "owned"};
+  for (size_t i = 0; i < 3; ++i) {
+    close(make_file(kNames[i], "text"));
+    MUST(chown(kNames[i], 1000, 1000));
+    MUST(chmod(kNames[i], 06777));
+  }
+  AS_USER({
+    const int file = (int)MUST(open("written", O_WRONLY));
+    SHOW(write(file, "x", 1));
+    SHOW(truncate("cut", 1));
+    SHOW(chown("owned", 1000, 1000));
+  });
+  for (size_t i = 0; i < 3; ++i) {
+    say_stat(kNames[i]);
+  }
+}
+
+BEHAVIOUR(file_users) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    close(make_file("file", ""));
+    MUST(chmod("file", 0600));
+    SHOW(syscall(SYS_setfsgid, 1000));
+    SHOW(syscall(SYS_setfsuid, 1000));
+    SHOW(open("file", O_RDONLY));
+    SHOW(access("file", R_OK));
+    SHOW(syscall(SYS_setfsuid, -1));
+    SHOW(syscall(SYS_setfsuid, 0));
+    DOES(open("file", O_RDONLY));
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+BEHAVIOUR(dropped_capabilities) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    struct {
+      uint32_t version;
+      int process;
+    } header = {0x20080522, 0};
+    uint32_t data[6] = {0};
+    close(make_file("file", ""));
+    MUST(chmod("file", 0));
+    SHOW(syscall(SYS_capset, &header, data));
+    SHOW(open("file", O_RDONLY));
+    SHOW(setuid(1000));
+    SHOW(chown("file", 5, 5));
+    SHOW(sethostname("x", 1));
+    data[0] = data[1] = 1;
+    SHOW(syscall(SYS_capset, &header, data));
+    header.process = 1;
+    SHOW(syscall(SYS_capset, &header, data));
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+BEHAVIOUR(kept_capabilities) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    SHOW(prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0));
+    SHOW(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+    SHOW(prctl(PR_SET_KEEPCAPS, 2, 0, 0, 0));
+    MUST(setresuid(1000, 1000, 1000));
+    struct {
+      uint32_t version;
+      int process;
+    } header = {0x20080522, 0};
+    uint32_t data[6] = {0};
+    MUST(syscall(SYS_capget, &header, data));
+    FACT(data[0] == 0 && (data[1] & 1) == 1);
+    SHOW(prctl(PR_CAPBSET_READ, 99, 0, 0, 0));
+    SHOW(prctl(PR_CAPBSET_READ, 0, 0, 0, 0));
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+// Only who has the right to may say that another sends.
+BEHAVIOUR(forged_sender) {
+  AS_USER({
+    int pair[2];
+    MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+    static const struct ucred kSenders[] = {{0, 1000, 1000}, {0, 0, 1000}, {1, 1000, 1000}};
+    for (size_t i = 0; i < 3; ++i) {
+      char control[CMSG_SPACE(sizeof(struct ucred))] = {0};
+      struct iovec part = {(void*)"x", 1};
+      struct msghdr message = {.msg_iov = &part,
+                               .msg_iovlen = 1,
+                               .msg_control = control,
+                               .msg_controllen = sizeof(control)};
+      struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_CREDENTIALS;
+      header->cmsg_len = CMSG_LEN(sizeof(struct ucred));
+      struct ucred sender = kSenders[i];
+      sender.pid = sender.pid == 0 ? getpid() : sender.pid;
+      memcpy(CMSG_DATA(header), &sender, sizeof(sender));
+      SHOW(sendmsg(pair[0], &message, 0));
+    }
+  });
 }

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <sys/xattr.h>
 
 #include "contract.h"
 
@@ -307,4 +308,105 @@ BEHAVIOUR(host_name) {
   FACT(strlen(name) > 0);
   SHOW(sethostname("x", (size_t)-1));
   SHOW(sethostname("x", 100));
+}
+
+// RLIMIT_FSIZE: what fits is written, and then SIGXFSZ and EFBIG.
+BEHAVIOUR(file_size_limit) {
+  const int file = make_file("file", "");
+  on_signal(SIGXFSZ, count_signal, 0);
+  const struct rlimit limit = {6, RLIM_INFINITY};
+  MUST(setrlimit(RLIMIT_FSIZE, &limit));
+  SHOW(write(file, "1234", 4));
+  SHOW(write(file, "5678", 4));
+  say("%d signals", (int)signal_count);
+  SHOW(write(file, "9", 1));
+  say("%d signals", (int)signal_count);
+  SHOW(ftruncate(file, 3));
+  SHOW(ftruncate(file, 7));
+  say("%d signals", (int)signal_count);
+  SHOW(pwrite(file, "abc", 3, 5));
+  say_stat("file");
+}
+
+BEHAVIOUR(descriptor_limit) {
+  const struct rlimit limit = {3000, 3000};
+  MUST(setrlimit(RLIMIT_NOFILE, &limit));
+  SHOW(dup2(0, 2999));
+  SHOW(dup2(0, 3000));
+  SHOW(fcntl(0, F_DUPFD, 2500));
+  SHOW(fcntl(0, F_DUPFD, 2999));
+  SHOW(fcntl(0, F_DUPFD, 3000));
+  SHOW(close(2500));
+  const struct rlimit less = {5, 3000};
+  MUST(setrlimit(RLIMIT_NOFILE, &less));
+  SHOW(dup(0));
+  SHOW(dup(0));
+  SHOW(dup(0));
+  SHOW(close(2999));
+}
+
+BEHAVIOUR(process_limit) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    become_user();
+    const struct rlimit limit = {1, 1};
+    MUST(setrlimit(RLIMIT_NPROC, &limit));
+    SHOW(fork());
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+BEHAVIOUR(extended_attributes) {
+  const int file = make_file("file", "");
+  char value[8];
+  SHOW(getxattr("file", "", value, 8));
+  SHOW(getxattr("file", "unknown.name", value, 8));
+  SHOW(getxattr("missing", "user.name", value, 8));
+  SHOW(setxattr("file", "user.name", "x", 1, 99));
+  SHOW(setxattr("file", "unknown.name", "x", 1, 0));
+  SHOW(fremovexattr(file, "unknown.name"));
+  SHOW(fgetxattr(99, "user.name", value, 8));
+  SHOW(listxattr("missing", NULL, 0));
+}
+
+BEHAVIOUR(scheduling_attributes) {
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes = {0};
+  SHOW(syscall(SYS_sched_getattr, 0, &attributes, 48, 0));
+  say("%u %u %d", attributes.size, attributes.policy, attributes.nice);
+  attributes.policy = 3;
+  attributes.nice = 7;
+  SHOW(syscall(SYS_sched_setattr, 0, &attributes, 0));
+  SHOW(sched_getscheduler(0));
+  SHOW(getpriority(PRIO_PROCESS, 0));
+  SHOW(syscall(SYS_sched_getattr, 0, &attributes, 4, 0));
+  SHOW(syscall(SYS_sched_setattr, 0, &attributes, 1));
+  attributes.policy = 77;
+  SHOW(syscall(SYS_sched_setattr, 0, &attributes, 0));
+  const pid_t child = start_child();
+  if (child == 0) {
+    SHOW(sched_getscheduler(0));
+    SHOW(getpriority(PRIO_PROCESS, 0));
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+BEHAVIOUR(other_controls) {
+  SHOW(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+  SHOW(prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0));
+  SHOW(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0));
+  int reaps = 5;
+  SHOW(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+  SHOW(prctl(PR_GET_CHILD_SUBREAPER, &reaps, 0, 0, 0));
+  say("%d", reaps);
+  SHOW(prctl(PR_SET_PDEATHSIG, 99, 0, 0, 0));
+  SHOW(prctl(PR_SET_NO_NEW_PRIVS, 2, 0, 0, 0));
+  SHOW(syscall(SYS_getrandom, reaps, 0, 6));
 }

@@ -1,6 +1,7 @@
 // Clocks, sleeping and timers: clock_gettime(2), nanosleep(2), setitimer(2), timer_create(2),
 // timerfd_create(2).
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
@@ -255,4 +256,73 @@ BEHAVIOUR(timerfd_counts) {
   SHOW(timerfd_settime(0, 0, &often, NULL));
   SHOW(timerfd_create(77, 0));
   SHOW(write(file, &count, 8));
+}
+
+BEHAVIOUR(timer_errors) {
+  int timer = 0;
+  struct sigevent event = {.sigev_notify = 77, .sigev_signo = SIGUSR1};
+  SHOW(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer));
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = 99;
+  SHOW(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer));
+  SHOW(syscall(SYS_timer_create, CLOCK_MONOTONIC, (void*)8, &timer));
+  SHOW(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, (void*)8));
+  SHOW(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &timer));
+  struct itimerspec setting = {{0, 0}, {0, 1000000000}};
+  SHOW(syscall(SYS_timer_settime, timer, 0, &setting, NULL));
+  SHOW(syscall(SYS_timer_settime, timer, 0, NULL, NULL));
+  SHOW(syscall(SYS_timer_settime, timer, 0, (void*)8, NULL));
+  SHOW(syscall(SYS_timer_gettime, timer, (void*)8));
+  SHOW(syscall(SYS_timer_delete, timer));
+  SHOW(syscall(SYS_timer_delete, timer));
+  SHOW(syscall(SYS_timer_gettime, timer, &setting));
+  SHOW(syscall(SYS_timer_getoverrun, timer));
+}
+
+// Timers that count processor time.
+BEHAVIOUR(processor_timer) {
+  on_signal(SIGUSR1, count_signal, 0);
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+  timer_t timer;
+  MUST(timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer));
+  const struct itimerspec soon = {{0, 0}, {0, 20000000}};
+  MUST(timer_settime(timer, 0, &soon, NULL));
+  while (signal_count == 0) {
+  }
+  say("%s", signal_name(last_signal));
+  struct itimerspec left;
+  MUST(timer_gettime(timer, &left));
+  say("left %ld", left.it_value.tv_sec + left.it_value.tv_nsec);
+}
+
+BEHAVIOUR(clocks_of_processes) {
+  clockid_t clock;
+  struct timespec now;
+  say("%s", error_name(clock_getcpuclockid(0, &clock)));
+  SHOW(clock_gettime(clock, &now));
+  say("%s", error_name(clock_getcpuclockid(getpid(), &clock)));
+  SHOW(clock_gettime(clock, &now));
+  say("%s", error_name(clock_getcpuclockid(1 << 29, &clock)));
+  say("%s", error_name(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &now, NULL)));
+  SHOW(clock_getres(CLOCK_PROCESS_CPUTIME_ID, &now));
+}
+
+// A parent that has waited for a child knows what it used.
+BEHAVIOUR(time_of_children) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    for (volatile long i = 0; i < 50000000; ++i) {
+    }
+    _exit(0);
+  }
+  struct rusage usage;
+  MUST(getrusage(RUSAGE_CHILDREN, &usage));
+  FACT(usage.ru_utime.tv_sec + usage.ru_utime.tv_usec == 0);
+  struct rusage waited;
+  MUST(wait4(child, NULL, 0, &waited));
+  MUST(getrusage(RUSAGE_CHILDREN, &usage));
+  FACT(waited.ru_utime.tv_sec * 1000000 + waited.ru_utime.tv_usec > 5000);
+  FACT(usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec > 5000);
+  SHOW(getrusage(77, &usage));
+  SHOW(getrusage(RUSAGE_THREAD, &usage));
 }

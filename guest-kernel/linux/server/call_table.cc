@@ -33,6 +33,7 @@ void build_call_table() {
   add(file_calls());
   add(path_calls());
   add(attribute_calls());
+  add(extended_attribute_calls());
   add(tree_calls());
   add(descriptor_calls());
   add(copy_calls());
@@ -43,6 +44,11 @@ void build_call_table() {
   add(advice_calls());
   add(shared_memory_calls());
   add(process_calls());
+  add(identity_calls());
+  add(limit_calls());
+  add(schedule_calls());
+  add(control_calls());
+  add(timer_calls());
   add(child_calls());
   add(clone_calls());
   add(exec_calls());

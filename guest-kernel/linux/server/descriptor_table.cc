@@ -30,12 +30,24 @@ void DescriptorTable::drop(Entry& entry) {
   }
   // The table is as it will be before anything else hears of it.
   const Reference<File> file = std::move(entry.file);
+  first_free_ = std::min(first_free_, static_cast<std::uint32_t>(&entry - entries_));
   entry = Entry{};
 }
 
+void DescriptorTable::set_limit(std::uint64_t limit) {
+  limit_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(limit, kMaximum));
+}
+
+std::uint64_t DescriptorTable::find_free(std::uint64_t lowest) const {
+  std::uint64_t number = std::max<std::uint64_t>(lowest, first_free_);
+  while (number < capacity_ && entries_[number].file) {
+    ++number;
+  }
+  return number;
+}
+
 bool DescriptorTable::has_room() const {
-  return capacity_ < kMaximum ||
-         std::any_of(entries_, entries_ + capacity_, [](const Entry& each) { return !each.file; });
+  return find_free(0) < limit_;
 }
 
 Reference<File> DescriptorTable::find(std::uint64_t descriptor) const {
@@ -59,17 +71,20 @@ bool DescriptorTable::grow(std::uint32_t capacity) {
 }
 
 std::int64_t DescriptorTable::add(Reference<File> file, bool close_on_exec, std::uint64_t lowest) {
-  for (std::uint64_t number = lowest; number < kMaximum; ++number) {
-    if (number >= capacity_ || !entries_[number].file) {
-      return put(number, std::move(file), close_on_exec);
-    }
+  const std::uint64_t number = find_free(lowest);
+  if (number >= limit_) {
+    return -EMFILE;
   }
-  return -EMFILE;
+  const std::int64_t result = put(number, std::move(file), close_on_exec);
+  if (result >= 0 && lowest <= first_free_) {
+    first_free_ = static_cast<std::uint32_t>(number) + 1;
+  }
+  return result;
 }
 
 std::int64_t DescriptorTable::put(std::uint64_t descriptor, Reference<File> file,
                                   bool close_on_exec) {
-  if (descriptor >= kMaximum) {
+  if (descriptor >= limit_) {
     return -EBADF;
   }
   if (!grow(static_cast<std::uint32_t>(descriptor) + 1)) {
@@ -83,10 +98,16 @@ std::int64_t DescriptorTable::put(std::uint64_t descriptor, Reference<File> file
 
 Reference<DescriptorTable> DescriptorTable::copy() const {
   Reference<DescriptorTable> table(new DescriptorTable());
-  if (!table || !table->grow(capacity_)) {
+  std::uint32_t used = capacity_;
+  while (used != 0 && !entries_[used - 1].file) {
+    --used;
+  }
+  if (!table || !table->grow(used)) {
     return {};
   }
-  std::copy(entries_, entries_ + capacity_, table->entries_);
+  std::copy(entries_, entries_ + used, table->entries_);
+  table->limit_ = limit_;
+  table->first_free_ = first_free_;
   return table;
 }
 

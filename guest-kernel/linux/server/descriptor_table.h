@@ -18,6 +18,9 @@ class DescriptorTable : public Counted {
 
   // The open file, or null.
   Reference<File> find(std::uint64_t descriptor) const;
+  // As many numbers may be used (RLIMIT_NOFILE); those in use beyond it stay.
+  void set_limit(std::uint64_t limit);
+  std::uint32_t limit() const { return limit_; }
   // Whether add() would find a number.
   bool has_room() const;
   // Gives `file` the lowest free number from `lowest` on. EMFILE, ENOMEM.
@@ -41,11 +44,14 @@ class DescriptorTable : public Counted {
     bool close_on_exec = false;
   };
 
+  std::uint64_t find_free(std::uint64_t lowest) const;
   bool grow(std::uint32_t capacity);
   void drop(Entry& entry);
 
   Entry* entries_ = nullptr;
   std::uint32_t capacity_ = 0;
+  std::uint32_t limit_ = shim::kUsualFiles;
+  std::uint32_t first_free_ = 0;  // all below are in use
 };
 
 }  // namespace linux_server

@@ -155,6 +155,7 @@ std::uint32_t hardware_capabilities() {
 
 Result<InitialStack> build_stack(const Program& program, const LoadedImage& loaded,
                                  const Arguments& arguments, const Arguments& environment,
+                                 const ProgramCredentials& credentials,
                                  std::span<std::byte> stack) {
   const std::uint64_t headers = program.image.program_headers_address();
   const AuxiliaryValue values[] = {
@@ -167,11 +168,11 @@ Result<InitialStack> build_stack(const Program& program, const LoadedImage& load
       {AT_BASE, loaded.interpreter_base},
       {AT_FLAGS, 0},
       {AT_ENTRY, loaded.base + program.image.entry()},
-      {AT_UID, 0},
-      {AT_EUID, 0},
-      {AT_GID, 0},
-      {AT_EGID, 0},
-      {AT_SECURE, 0},
+      {AT_UID, credentials.credentials.real_user},
+      {AT_EUID, credentials.credentials.effective_user},
+      {AT_GID, credentials.credentials.real_group},
+      {AT_EGID, credentials.credentials.effective_group},
+      {AT_SECURE, credentials.is_secure ? 1u : 0u},
   };
   std::array<std::byte, 16> random;
   server().random().fill(random);
@@ -228,7 +229,8 @@ void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable,
 }  // namespace
 
 Result<LoadedProgram> load_linux_program(const Program& program, const Arguments& arguments,
-                                         const Arguments& environment, std::uint32_t process_id) {
+                                         const Arguments& environment, std::uint32_t process_id,
+                                         const ProgramCredentials& credentials) {
   const auto memory = ProcessMemory::create({});
   if (!memory) {
     return std::unexpected(memory.error());
@@ -249,8 +251,8 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
     return std::unexpected(image.error());
   }
   std::byte* const view = memory_pool().at(block);
-  const auto stack =
-      build_stack(program, *image, arguments, environment, {view, shim::kStackTop - shim::kBlock});
+  const auto stack = build_stack(program, *image, arguments, environment, credentials,
+                                 {view, shim::kStackTop - shim::kBlock});
   if (!stack) {
     return std::unexpected(stack.error());
   }

@@ -49,7 +49,7 @@ class Remainder {
 class Walk {
  public:
   Walk(Node& root, Node& start, const LookUp& how, Process* viewer, Place& place)
-      : root_(root), current_(&start), how_(how), viewer_(viewer), place_(place) {}
+      : root_(root), start_(start), current_(&start), how_(how), viewer_(viewer), place_(place) {}
 
   Result<void> run(std::string_view path) {
     if (path.empty()) {
@@ -59,6 +59,9 @@ class Walk {
       return fail(ENAMETOOLONG);
     }
     if (path.front() == '/') {
+      if (how_.stays_beneath) {
+        return fail(EXDEV);
+      }
       current_ = &root_;
     }
     place_.directory = current_;
@@ -71,6 +74,9 @@ class Walk {
       }
       if (const auto taken = step(name, more); !taken || !place_.node) {
         return taken;
+      }
+      if (how_.stays_on_device && current_->device() != start_.device()) {
+        return fail(EXDEV);
       }
     }
   }
@@ -107,6 +113,9 @@ class Walk {
     }
     if (name == "..") {
       note(name, LastComponent::kDotDot, more);
+      if (how_.stays_beneath && current_.get() == &start_) {
+        return fail(EXDEV);
+      }
       if (current_.get() != &root_ && current_->parent() != nullptr) {
         enter(Reference<Node>(current_->parent()));
       }
@@ -130,7 +139,7 @@ class Walk {
   }
 
   Result<void> follow(Node& link) {
-    if (++links_ > kMaximumLinks) {
+    if (++links_ > kMaximumLinks || how_.refuses_links) {
       return fail(ELOOP);
     }
     auto direct = link.follow(viewer_);
@@ -138,6 +147,12 @@ class Walk {
       return std::unexpected(direct.error());
     }
     if (*direct) {
+      if (how_.refuses_magic_links) {
+        return fail(ELOOP);
+      }
+      if (how_.stays_beneath) {
+        return fail(EXDEV);
+      }
       enter(*direct);
       return {};
     }
@@ -153,6 +168,9 @@ class Walk {
       return fail(ENAMETOOLONG);
     }
     if (target->front() == '/') {
+      if (how_.stays_beneath) {
+        return fail(EXDEV);
+      }
       enter(Reference<Node>(&root_));
       place_.directory = current_;
       place_.last = LastComponent::kRoot;
@@ -161,6 +179,7 @@ class Walk {
   }
 
   Node& root_;
+  Node& start_;
   Reference<Node> current_;
   const LookUp& how_;
   Process* viewer_;

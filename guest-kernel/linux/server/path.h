@@ -29,6 +29,11 @@ struct Place {
 // How a look-up treats the last component.
 struct LookUp {
   bool follow_last = true;  // a link at the end; always followed where a slash comes after it
+  // openat2(2)'s: EXDEV or, where links are refused, ELOOP.
+  bool stays_beneath = false;  // nothing above the start
+  bool stays_on_device = false;
+  bool refuses_links = false;
+  bool refuses_magic_links = false;  // those of /proc that lead to no name
 };
 
 // Follows `path` from `root` or, if it is relative, from `start`; the last component's link too if

@@ -8,7 +8,7 @@ Node& root_of(const Process& process) {
 }
 
 bool may_search(const Process& process, const Node& directory) {
-  return process.credentials.is_root() ||
+  return process.credentials.has(Capability::kReadAndSearch) ||
          is_allowed(process.credentials, directory.attributes(&process), kMayExecute);
 }
 

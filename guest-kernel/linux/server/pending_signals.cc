@@ -50,6 +50,16 @@ SignalInfo PendingSignals::take(std::uint32_t number) {
   return taken;
 }
 
+SignalInfo* PendingSignals::find_timer(std::uint32_t number, std::uint32_t timer) {
+  for (Entry* entry = first_; entry != nullptr; entry = entry->next) {
+    if (entry->info.number() == number && entry->info.code() == SignalInfo::kTimer &&
+        static_cast<std::uint32_t>(entry->info.words[2]) == timer) {
+      return &entry->info;
+    }
+  }
+  return nullptr;
+}
+
 void PendingSignals::clear(std::uint64_t set) {
   for (Entry** link = &first_; *link != nullptr;) {
     Entry* entry = *link;

@@ -19,10 +19,10 @@ struct SignalInfo {
   static SignalInfo of(std::uint32_t number, std::int32_t code) {
     return {{number, static_cast<std::uint32_t>(code)}};
   }
-  // si_pid, si_uid, si_value.
-  static SignalInfo from_process(std::uint32_t number, std::int32_t code, std::uint32_t process,
+  // si_pid and, in the upper half, si_uid (Process::as_sender()); si_value.
+  static SignalInfo from_process(std::uint32_t number, std::int32_t code, std::uint64_t sender,
                                  std::uint64_t value = 0) {
-    return {{number, static_cast<std::uint32_t>(code), process, value}};
+    return {{number, static_cast<std::uint32_t>(code), sender, value}};
   }
   // si_addr
   static SignalInfo of_fault(std::uint32_t number, std::int32_t code, std::uint64_t address) {
@@ -51,6 +51,8 @@ class PendingSignals {
   bool add(const SignalInfo& info);
   // Takes the first one of `number`, which is in set().
   SignalInfo take(std::uint32_t number);
+  // What waits of the timer with that id (timer_create(2)); null: nothing.
+  SignalInfo* find_timer(std::uint32_t number, std::uint32_t timer);
   // Forgets all of the signals in `set`.
   void clear(std::uint64_t set);
 

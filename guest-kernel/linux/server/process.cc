@@ -17,6 +17,9 @@ void Process::inherit(const Process& other) {
   file_mode_mask = other.file_mode_mask;
   root_directory = other.root_directory;
   credentials = other.credentials;
+  limits = other.limits;
+  dumpable = other.dumpable;
+  personality = other.personality;
   arguments_start = other.arguments_start;
   arguments_end = other.arguments_end;
   environment_start = other.environment_start;
@@ -24,6 +27,30 @@ void Process::inherit(const Process& other) {
   auxiliary_start = other.auxiliary_start;
   auxiliary_end = other.auxiliary_end;
   stack_start = other.stack_start;
+}
+
+void Process::take_program_credentials(const ProgramCredentials& program) {
+  const bool other = program.credentials.effective_user != credentials.effective_user ||
+                     program.credentials.effective_group != credentials.effective_group;
+  dumpable = program.is_secure || other ? 0 : 1;
+  if (program.is_secure || other) {
+    parent_death_signal = 0;
+  }
+  credentials = program.credentials;
+}
+
+void Process::set_limit(std::uint64_t resource, const shim::Limit& limit) {
+  limits[resource] = limit;
+  if (resource == shim::kFileLimit && descriptors_) {
+    descriptors_->set_limit(limit.current);
+  }
+  publish_limits();
+}
+
+void Process::publish_limits() {
+  if (memory_ && memory_->shim_page != nullptr && limits != shim::default_limits()) {
+    memory_->shim_page->has_own_limits = 1;
+  }
 }
 
 void Process::add_task(Task& task) {

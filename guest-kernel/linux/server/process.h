@@ -10,8 +10,11 @@
 #include "guest-kernel/linux/server/descriptor_table.h"
 #include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/process_memory.h"
+#include "guest-kernel/linux/server/process_timers.h"
+#include "guest-kernel/linux/server/processor_time.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/task.h"
+#include "guest-kernel/linux/shim/limits.h"
 
 namespace linux_server {
 
@@ -81,6 +84,16 @@ class Process {
   // Takes over what a child has from its parent: names, directories, places.
   void inherit(const Process& other);
 
+  // Changes a limit, also where others keep it.
+  void set_limit(std::uint64_t resource, const shim::Limit& limit);
+  // Tells the shim whether the limits are those that it knows.
+  void publish_limits();
+
+  // What a signal tells of who sent it: the number, and the real user in the upper half.
+  std::uint64_t as_sender() const { return id_ | std::uint64_t{credentials.real_user} << 32; }
+  // Those that a program has which it executes.
+  void take_program_credentials(const ProgramCredentials& program);
+
   // Tells the shim where the heap ends.
   void publish_heap() { memory_->publish_heap(); }
 
@@ -113,6 +126,20 @@ class Process {
   std::uint64_t started_ns = 0;  // monotonic
   std::uint64_t page_faults = 0;
   std::uint64_t calls = 0;
+  // Time on processors: of the threads that have ended, and of the children that were waited for.
+  ProcessorTime ended_tasks_time;
+  ProcessorTime children_time;
+  std::uint64_t children_page_faults = 0;
+  std::uint64_t resident_maximum = 0;           // bytes, of the memories that it has left
+  std::uint64_t children_resident_maximum = 0;  // bytes
+
+  std::array<shim::Limit, shim::kLimitCount> limits = shim::default_limits();
+  Reference<ProcessTimers> timers;  // null: none was ever set
+  // prctl(2), personality(2).
+  std::uint32_t dumpable = 1;
+  std::uint32_t parent_death_signal = 0;
+  std::uint32_t personality = 0;
+  bool reaps_orphans = false;
 
   Reference<Node>& root_directory;  // in places()
   Credentials credentials;          // whose rights count

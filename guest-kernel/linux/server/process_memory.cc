@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/system_name.h"
 
 namespace linux_server {
 namespace {
@@ -153,6 +155,12 @@ Result<void> ProcessMemory::find_shim_page() {
   }
   shim_page = reinterpret_cast<shim::ProcessPage*>(window->data());
   return {};
+}
+
+void ProcessMemory::publish_system_name() {
+  if (shim_page != nullptr) {
+    std::memcpy(shim_page->system_name, &system_name(), sizeof(shim_page->system_name));
+  }
 }
 
 void ProcessMemory::publish_heap() {

@@ -52,6 +52,8 @@ class ProcessMemory : public Counted {
 
   // Tells the shim where the heap ends.
   void publish_heap();
+  // Tells it what uname(2) says.
+  void publish_system_name();
 
   shim::ProcessPage* shim_page = nullptr;  // the server's view; null: a native program
 

@@ -34,7 +34,8 @@ std::uint32_t take_id() {
   }
 }
 
-std::uint32_t choose_processor(std::uint32_t preferred) {
+// `allowed`: those that it may be; 0: all.
+std::uint32_t choose_processor(std::uint32_t preferred, std::uint64_t allowed) {
   const std::uint32_t count =
       std::clamp<std::uint32_t>(server().info().processor_count, 1, kMostProcessors);
   if (count == 1) {
@@ -45,6 +46,10 @@ std::uint32_t choose_processor(std::uint32_t preferred) {
     if (task != nullptr && task->thread != guest::kNoSlot && !task->blocked) {
       ++running[task->processor];
     }
+  }
+  for (std::uint32_t processor = 0; processor < count && allowed != 0; ++processor) {
+    running[processor] +=
+        (allowed >> processor & 1) != 0 ? 0 : static_cast<std::uint32_t>(kMaximumTasks);
   }
   const auto least = std::min_element(running.begin(), running.begin() + count);
   return preferred < count && running[preferred] == *least
@@ -84,12 +89,23 @@ void release_if_orphaned(std::uint32_t group) {
 
 // Those who lose their parent get the first process for one.
 void give_away_children(Process& parent) {
-  Process* first = find_process(kFirstProcess);
-  for (Process* child : processes) {
+  Process* first = parent.parent;
+  while (first != nullptr && (!first->reaps_orphans || first->state == ProcessState::kEnded)) {
+    first = first->parent;
+  }
+  first = first != nullptr ? first : find_process(kFirstProcess);
+  for (std::size_t index = 0; index < processes.size(); ++index) {
+    Process* const child = processes[index];
     if (child == nullptr || child->parent != &parent) {
       continue;
     }
     child->parent = first;
+    if (child->parent_death_signal != 0 && child->state != ProcessState::kEnded) {
+      send_signal(*child, SignalInfo::of(child->parent_death_signal, SignalInfo::kUser));
+      if (processes[index] != child) {
+        continue;  // it has ended, and nobody waits for it
+      }
+    }
     if (child->group != parent.group && child->session == parent.session) {
       release_if_orphaned(child->group);
     }
@@ -176,6 +192,14 @@ Result<Task*> create_task(Process& process) {
   }
   task->index = static_cast<std::uint32_t>(place - tasks.begin());
   task->id = process.tasks() == nullptr ? process.id() : take_id();
+  if (const Task* maker = server().current(); maker != nullptr) {
+    task->scheduling = maker->scheduling;
+    if (task->scheduling.resets_on_fork) {
+      task->scheduling.policy = task->scheduling.priority = 0;
+      task->scheduling.niceness = std::max(task->scheduling.niceness, 0);
+      task->scheduling.resets_on_fork = false;
+    }
+  }
   *place = task;
   process.add_task(*task);
   return task;
@@ -184,7 +208,8 @@ Result<Task*> create_task(Process& process) {
 bool start_task(Task& task, guest::ThreadStart start) {
   const guest::Slot thread = server().allocate_slot();
   const Task* maker = server().current();
-  task.processor = choose_processor(maker != nullptr ? maker->processor : 0);
+  task.processor =
+      choose_processor(maker != nullptr ? maker->processor : 0, task.scheduling.processors);
   start.processor = task.processor;
   if (guest::create_thread(thread, task.process->domain(), start) != guest::Status::kOk) {
     server().release_slot(thread);
@@ -193,10 +218,29 @@ bool start_task(Task& task, guest::ThreadStart start) {
   task.thread = thread;
   task.nucleus_id = 0;
   task.suspended = false;
+  begin_running(task);
   return true;
 }
 
+void move_to_allowed_processor(Task& task) {
+  const std::uint64_t allowed = task.scheduling.processors;
+  if (allowed == 0 || (allowed >> task.processor & 1) != 0 || task.thread == guest::kNoSlot) {
+    return;
+  }
+  const std::uint32_t processor = choose_processor(task.processor, allowed);
+  if (guest::control_thread(task.thread, abi::ThreadOperation::kSetProcessor, processor) ==
+      guest::Status::kOk) {
+    const bool is_running = task.share.is_running;
+    end_running(task);
+    task.processor = processor;
+    if (is_running) {
+      begin_running(task);
+    }
+  }
+}
+
 void end_thread_of(Task& task) {
+  end_running(task);
   server().forget_call(task);
   if (task.thread != guest::kNoSlot) {
     guest::control_thread(task.thread, abi::ThreadOperation::kEnd);
@@ -213,6 +257,7 @@ namespace {
 void delete_task(Task& task) {
   Process& process = *task.process;
   end_thread_of(task);
+  process.ended_tasks_time += task.time;
   leave_futexes(task);
   if (task.page != nullptr) {
     process.memory().return_thread_page({task.page_address, task.page});
@@ -260,7 +305,9 @@ void end_process(Process& process, std::int32_t wait_status) {
   }
   process.state = ProcessState::kEnded;
   process.wait_status = wait_status;
+  process.timers.reset();
   end_other_tasks(process, nullptr);
+  process.resident_maximum = std::max(process.resident_maximum, process.space().resident());
   process.set_memory({});
   process.memory_left.wake();
   process.set_descriptors({});

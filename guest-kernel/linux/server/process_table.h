@@ -36,6 +36,8 @@ Result<Task*> create_task(Process& process);
 // Lets it run for the first time, on the processor that has least to do. False: the nucleus
 // refuses.
 bool start_task(Task& task, guest::ThreadStart start);
+// Moves the thread, where it is on a processor that its affinity does not allow.
+void move_to_allowed_processor(Task& task);
 // Forgets a process that nobody has seen yet.
 void discard_process(Process& process);
 

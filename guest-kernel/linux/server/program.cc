@@ -63,18 +63,27 @@ bool is_native(const Program& program) {
 }
 
 Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
-                                   const Arguments& environment, std::uint32_t process_id) {
-  if (is_native(program)) {
-    return program.file.is_whole() ? load_native_program(program, arguments) : fail(ENOEXEC);
+                                   const Arguments& environment, std::uint32_t process_id,
+                                   const ProgramCredentials& credentials) {
+  auto loaded = is_native(program)
+                    ? program.file.is_whole() ? load_native_program(program, arguments)
+                                              : Result<LoadedProgram>(fail(ENOEXEC))
+                    : load_linux_program(program, arguments, environment, process_id, credentials);
+  if (loaded) {
+    loaded->credentials = credentials;
   }
-  return load_linux_program(program, arguments, environment, process_id);
+  return loaded;
 }
 
 bool enter_program(Task& task, LoadedProgram& loaded) {
   Process& process = *task.process;
   end_thread_of(task);
   task.page = nullptr;
+  if (process.has_memory()) {
+    process.resident_maximum = std::max(process.resident_maximum, process.space().resident());
+  }
   process.set_memory(loaded.memory);
+  process.publish_limits();
   process.executable = loaded.node;
   process.set_name(loaded.node->name());
   process.arguments_start = loaded.stack.arguments_start;
@@ -98,7 +107,8 @@ bool enter_program(Task& task, LoadedProgram& loaded) {
 }
 
 Result<void> start_first_process(const Program& program, const Arguments& arguments) {
-  auto loaded = load_program(program, arguments, {kEnvironment, kEnvironmentCount}, 1);
+  auto loaded =
+      load_program(program, arguments, {kEnvironment, kEnvironmentCount}, 1, ProgramCredentials{});
   if (!loaded) {
     return std::unexpected(loaded.error());
   }

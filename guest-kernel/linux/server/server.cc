@@ -62,15 +62,13 @@ void Server::delete_slot(Slot slot) {
 }
 
 Process* Server::find_process(std::uint64_t id) const {
-  Process* process = linux_server::find_process(id);
-  return process != nullptr && process->has_memory() ? process : nullptr;
+  return linux_server::find_process(id);
 }
 
 Process* Server::process_after(std::uint64_t id) const {
   Process* found = nullptr;
   for (Process* each : all_processes()) {
-    if (each != nullptr && each->has_memory() && each->id() > id &&
-        (found == nullptr || each->id() < found->id())) {
+    if (each != nullptr && each->id() > id && (found == nullptr || each->id() < found->id())) {
       found = each;
     }
   }
@@ -243,6 +241,7 @@ void Server::handle_notification(std::uint64_t signals) {
 }
 
 void Server::answer(Task& task, std::int64_t result) {
+  begin_running(task);
   guest::Message message;
   message[0] = static_cast<std::uint64_t>(result);
   guest::reply(task.token, message);
@@ -321,6 +320,9 @@ void Server::arm_timer() {
 }
 
 bool Server::run_call(Task& task, guest::Message& answer) {
+  end_running(task);
+  const std::uint64_t start = guest::monotonic_ns();
+  const std::uint32_t processor = task.processor;
   current_ = &task;
   const auto make = [&task] {
     return task.process->native() ? run_native_call(task) : make_call(task);
@@ -331,9 +333,11 @@ bool Server::run_call(Task& task, guest::Message& answer) {
     task.interrupted = task.resumed = true;
     result = make();
   }
+  charge_server(processor, start);
   if (std::exchange(current_, nullptr) == nullptr) {
     return false;  // the call has ended its thread
   }
+  task.time.system += guest::monotonic_ns() - start;
   if (result == kBlocked && (!task.interrupted || task.uninterruptible)) {
     task.blocked = true;
     return false;
@@ -347,6 +351,7 @@ bool Server::run_call(Task& task, guest::Message& answer) {
     return false;
   }
   answer[0] = static_cast<std::uint64_t>(result);
+  begin_running(task);
   return true;
 }
 
@@ -373,6 +378,7 @@ bool Server::handle_linux_call(ProcessMemory& memory, const guest::Received& rec
 
 // The shim's own call. The process may be stopped by what it takes.
 bool Server::handle_take_signal(Task& task, guest::Message& answer) {
+  end_running(task);
   current_ = &task;
   Delivery delivery;
   const bool lives = take_signal(task, delivery);
@@ -384,6 +390,7 @@ bool Server::handle_take_signal(Task& task, guest::Message& answer) {
     task.held_result = 0;
     return false;
   }
+  begin_running(task);
   answer.word = {delivery.number, delivery.action.handler, delivery.action.flags,
                  delivery.action.restorer, delivery.action.mask};
   return true;

@@ -40,6 +40,7 @@ class Server {
   const guest::Resource* late_resource(guest::Role role);
   Terminal& terminal() { return *terminal_; }
   Random& random() { return random_; }
+  // One that has ended is there until its parent has been told, without memory and descriptors.
   Process* find_process(std::uint64_t id) const;
   std::uint64_t process_count() const;
   // The process with the lowest number above `id`, or null.

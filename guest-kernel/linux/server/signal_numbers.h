@@ -25,6 +25,7 @@ enum Signal : std::uint32_t {
   kSignalTerminalInput = 21,
   kSignalTerminalOutput = 22,
   kSignalUrgent = 23,
+  kSignalProcessorLimit = 24,
   kSignalFileSize = 25,
   kSignalVirtualAlarm = 26,
   kSignalProfile = 27,

@@ -186,7 +186,7 @@ void send_signal_to_task(Task& task, const SignalInfo& info) {
 
 void raise_signal(Task& task, Signal signal) {
   send(*task.process, &task,
-       SignalInfo::from_process(signal, SignalInfo::kUser, task.process->id()));
+       SignalInfo::from_process(signal, SignalInfo::kUser, task.process->as_sender()));
 }
 
 bool force_signal(Task& task, const SignalInfo& info) {
@@ -220,7 +220,7 @@ void send_child_signal(Process& child, std::uint32_t number) {
       (parent->actions[kSignalChild].flags & kNoChildStop) != 0) {
     return;
   }
-  send_signal(*parent, {{number, static_cast<std::uint32_t>(code), child.id(), told}});
+  send_signal(*parent, {{number, static_cast<std::uint32_t>(code), child.as_sender(), told}});
 }
 
 bool take_signal(Task& task, Delivery& delivery) {
@@ -269,6 +269,7 @@ void stop_process(Process& process, std::uint32_t number) {
   for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
     if (!task->blocked && task != server().current() && task->thread != guest::kNoSlot) {
       guest::control_thread(task->thread, abi::ThreadOperation::kSuspend);
+      end_running(*task);
       task->suspended = true;
     }
   }
@@ -289,6 +290,7 @@ void continue_process(Process& process) {
   for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
     if (task->suspended) {
       task->suspended = false;
+      begin_running(*task);
       guest::control_thread(task->thread, abi::ThreadOperation::kResume);
     }
     if (task->held) {

@@ -1,5 +1,6 @@
 #include "guest-kernel/linux/server/system_name.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "guest-kernel/lib/format.h"
@@ -21,6 +22,12 @@ void set_system_name(std::string_view node) {
   for (std::size_t index = 0; index < values.size(); ++index) {
     guest::copy_text(name.fields[index], values[index]);
   }
+}
+
+void set_system_name_field(SystemNameField field, std::string_view text) {
+  auto& to = name.fields[static_cast<std::size_t>(field)];
+  to = {};
+  std::copy_n(text.begin(), std::min(text.size(), to.size() - 1), to.begin());
 }
 
 }  // namespace linux_server

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string_view>
 
 namespace linux_server {
@@ -16,5 +17,9 @@ struct SystemName {
 const SystemName& system_name();
 // The node name: the profile's. Once, at the start.
 void set_system_name(std::string_view node);
+
+enum class SystemNameField : std::uint8_t { kNode = 1, kDomain = 5 };
+// At most 64 bytes.
+void set_system_name_field(SystemNameField field, std::string_view text);
 
 }  // namespace linux_server

@@ -6,6 +6,7 @@
 
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/pending_signals.h"
+#include "guest-kernel/linux/server/processor_time.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/result.h"
 #include "guest-kernel/linux/shim/layout.h"
@@ -15,6 +16,17 @@ namespace linux_server {
 class Process;
 class WaitObserver;
 class WaitQueue;
+
+// sched(7). It is kept and told, but all threads run at the same priority.
+struct Scheduling {
+  std::int32_t niceness = 0;     // −20 … 19
+  std::uint32_t policy = 0;      // SCHED_…
+  std::uint32_t priority = 0;    // of SCHED_FIFO and SCHED_RR
+  bool resets_on_fork = false;   // SCHED_RESET_ON_FORK
+  std::uint64_t processors = 0;  // those that sched_setaffinity(2) allows; 0: all
+  std::uint64_t timer_slack = 50'000;
+  std::uint32_t input_output = 0;  // ioprio_set(2)
+};
 
 // A thread of a process, and the call that it waits for, if it does.
 //
@@ -46,6 +58,10 @@ struct Task {
   std::uint32_t processor = 0;
   std::uint64_t page_address = 0;    // of its shim::ThreadPage; 0: of a native program
   shim::ThreadPage* page = nullptr;  // the server's view of it
+
+  ProcessorTime time;  // but for what it uses just now
+  RunningShare share;
+  Scheduling scheduling;
 
   PendingSignals pending;
   // It is to be stopped (SIGSTOP): calls that arrive are not answered until it goes on.

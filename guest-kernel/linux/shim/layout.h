@@ -51,8 +51,8 @@ inline constexpr std::int64_t kRestartUnlessHandled = -514;
 struct ProcessPage {
   std::uint64_t handler;  // at abi::kForeignHandler
   std::uint32_t process_id;
-  std::uint32_t reserved;
-  char system_name[6][65];  // struct new_utsname
+  std::uint32_t has_own_limits;  // the server has to be asked for them
+  char system_name[6][65];       // struct new_utsname
   // The heap: the shim moves the break up to the limit by itself, and tells the server where it is
   // when it asks for more.
   std::uint64_t heap_end;

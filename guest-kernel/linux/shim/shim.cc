@@ -107,10 +107,10 @@ std::int64_t move_break(const Frame& frame) {
 std::int64_t get_limit(const Frame& frame) {
   const auto process = static_cast<std::uint32_t>(frame.arguments[0]);
   if ((process != 0 && process != process_page().process_id) || frame.arguments[2] != 0 ||
-      frame.arguments[1] >= kLimitCount) {
+      frame.arguments[1] >= kLimitCount || process_page().has_own_limits != 0) {
     return forward(frame);
   }
-  return frame.arguments[3] == 0 ? 0 : give(frame.arguments[3], limit_of(frame.arguments[1]));
+  return frame.arguments[3] == 0 ? 0 : give(frame.arguments[3], default_limit(frame.arguments[1]));
 }
 
 // C programs' start-up asks for its own path; everything else is looked up by the server.
@@ -137,7 +137,10 @@ std::int64_t get_random(const Frame& frame) {
   constexpr std::uint64_t kFew = 64;
   constexpr std::uint64_t kKnownFlags = 7;
   const std::uint64_t size = frame.arguments[1];
-  if (process_page().has_rdrand == 0 || size > kFew || (frame.arguments[2] & ~kKnownFlags) != 0) {
+  constexpr std::uint64_t kContradiction = 6;  // GRND_RANDOM and GRND_INSECURE
+  const std::uint64_t flags = frame.arguments[2];
+  if (process_page().has_rdrand == 0 || size > kFew || (flags & ~kKnownFlags) != 0 ||
+      (flags & kContradiction) == kContradiction) {
     return forward(frame);
   }
   std::uint64_t words[kFew / sizeof(std::uint64_t)];

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
@@ -139,7 +140,21 @@ std::int64_t call_statx(Task& task) {
   return node ? give_statx(task, **node, task.arguments[4]) : as_error(node);
 }
 
-std::int64_t check_access(Task& task, std::uint64_t directory, std::uint64_t path,
+// Lets a process act with other credentials for the time of a call.
+class ActAs {
+ public:
+  ActAs(Process& process, Credentials credentials)
+      : process_(process), own_(std::exchange(process.credentials, std::move(credentials))) {}
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+  ~ActAs() { process_.credentials = std::move(own_); }
+
+ private:
+  Process& process_;
+  Credentials own_;
+};
+
+std::int64_t judge_access(Task& task, std::uint64_t directory, std::uint64_t path,
                           std::uint64_t mode, std::uint64_t flags) {
   constexpr std::uint32_t kKnownFlags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS;
   const auto wanted = static_cast<std::uint32_t>(mode);
@@ -156,6 +171,16 @@ std::int64_t check_access(Task& task, std::uint64_t directory, std::uint64_t pat
     return -EROFS;
   }
   return is_allowed(task, **node, wanted) ? 0 : -EACCES;
+}
+// For the real user, unless AT_EACCESS asks for the effective one.
+std::int64_t check_access(Task& task, std::uint64_t directory, std::uint64_t path,
+                          std::uint64_t mode, std::uint64_t flags) {
+  const Credentials& own = task.process->credentials;
+  if ((flags & AT_EACCESS) != 0 || (own.real_user == own.user && own.real_group == own.group)) {
+    return judge_access(task, directory, path, mode, flags);
+  }
+  const ActAs real_user(*task.process, as_real_user(own));
+  return judge_access(task, directory, path, mode, flags);
 }
 std::int64_t call_access(Task& task) {
   return check_access(task, kCurrentDirectory, task.arguments[0], task.arguments[1], 0);
@@ -179,11 +204,6 @@ std::int64_t apply(Node& node, const AttributeChange& change) {
   return as_error(changed);
 }
 
-bool is_owner(Task& task, const Node& node) {
-  const Credentials& credentials = task.process->credentials;
-  return credentials.is_root() || credentials.user == node.attributes(task.process).user;
-}
-
 std::int64_t change_mode(Task& task, const Result<Reference<Node>>& node, std::uint64_t mode) {
   if (!node) {
     return as_error(node);
@@ -200,7 +220,8 @@ std::int64_t change_mode(Task& task, const Result<Reference<Node>>& node, std::u
   AttributeChange change;
   change.permissions = static_cast<std::uint32_t>(mode) & kPermissionMask;
   const Credentials& credentials = task.process->credentials;
-  if (!credentials.is_root() && !credentials.is_in((*node)->attributes(task.process).group)) {
+  if (!credentials.has(Capability::kKeepSetId) &&
+      !credentials.is_in((*node)->attributes(task.process).group)) {
     *change.permissions &= ~kSetGroupId;
   }
   return apply(**node, change);
@@ -246,9 +267,10 @@ std::int64_t change_owner(Task& task, const Result<Reference<Node>>& node, std::
     change.group = new_group;
   }
   const bool own = credentials.user == attributes.user;
-  if (!credentials.is_root() && ((change.user && (!own || new_user != attributes.user)) ||
-                                 (change.group && (!own || (!credentials.is_in(new_group) &&
-                                                            new_group != attributes.group))))) {
+  if (!credentials.has(Capability::kChangeOwner) &&
+      ((change.user && (!own || new_user != attributes.user)) ||
+       (change.group &&
+        (!own || (!credentials.is_in(new_group) && new_group != attributes.group))))) {
     return -EPERM;
   }
   // The bits that would now mean somebody else.
@@ -407,13 +429,24 @@ std::int64_t call_utime(Task& task) {
                       task.arguments[1] == 0);
 }
 
+std::int64_t magic_without_mount(const Node& node) {
+  switch (node.type()) {
+    case kNamedPipe:
+      return PIPEFS_MAGIC;
+    case kSocket:
+      return SOCKFS_MAGIC;
+    default:
+      return ANON_INODE_FS_MAGIC;
+  }
+}
+
 std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
   struct statfs result = {};
   const Mount* mount = mount_of(node);
   constexpr std::int64_t kReadOnly = 1;  // ST_RDONLY
   constexpr std::int64_t kValid = 0x20;  // ST_VALID
   constexpr std::int64_t kRelativeTimes = 0x1000;
-  result.f_type = mount != nullptr ? mount->magic : std::int64_t{ANON_INODE_FS_MAGIC};
+  result.f_type = mount != nullptr ? mount->magic : magic_without_mount(node);
   result.f_bsize = kBlockSize;
   result.f_frsize = kBlockSize;
   result.f_namelen = kMaximumName;

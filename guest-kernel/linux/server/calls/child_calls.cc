@@ -4,6 +4,7 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/process_table.h"
+#include "guest-kernel/linux/server/resource_usage.h"
 
 // The end of processes, and waiting for it: exit(2), wait4(2), waitid(2).
 namespace linux_server {
@@ -78,16 +79,12 @@ void mark_told(Process& child, std::uint64_t options) {
     return;
   }
   if (child.state == ProcessState::kEnded) {
+    add_to_parent(child);
     reap_process(child);
     return;
   }
   child.stop_untold = child.continue_untold = false;
 }
-
-struct Usage {
-  std::array<std::uint64_t, 18> words = {};
-};
-static_assert(sizeof(Usage) == 144);
 
 std::int64_t call_wait4(Task& task) {
   const auto id = static_cast<std::int32_t>(task.arguments[0]);
@@ -116,10 +113,11 @@ std::int64_t call_wait4(Task& task) {
   const std::int64_t result = child->id();
   AddressSpace& space = task.process->space();
   const std::int32_t status = child->wait_status;
+  const ResourceUsage usage = usage_of_family(*child);
   // The child counts as told even if the pointer is bad, as on Linux.
   mark_told(*child, options);
   if ((task.arguments[1] != 0 && !space.write_value(task.arguments[1], status)) ||
-      (task.arguments[3] != 0 && !space.write_value(task.arguments[3], Usage{}))) {
+      (task.arguments[3] != 0 && !space.write_value(task.arguments[3], usage))) {
     return -EFAULT;
   }
   return result;
@@ -134,6 +132,7 @@ ChildInfo describe(const Process& child) {
   ChildInfo info = {};
   info[0] = kChildSignal;
   info[4] = static_cast<std::int32_t>(child.id());
+  info[5] = static_cast<std::int32_t>(child.credentials.real_user);
   // CLD_EXITED, CLD_KILLED, CLD_STOPPED, CLD_CONTINUED
   if (child.state == ProcessState::kStopped) {
     info[2] = 5;
@@ -185,13 +184,14 @@ std::int64_t call_waitid(Task& task) {
     return task.wait(task.process->children_changed);
   }
   const ChildInfo info = child == nullptr ? ChildInfo{} : describe(*child);
+  const bool found = child != nullptr;
+  const ResourceUsage usage = found ? usage_of_family(*child) : ResourceUsage{};
   if (child != nullptr) {
     mark_told(*child, options);
   }
   AddressSpace& space = task.process->space();
   if ((task.arguments[2] != 0 && !space.write_value(task.arguments[2], info)) ||
-      (task.arguments[4] != 0 && child != nullptr &&
-       !space.write_value(task.arguments[4], Usage{}))) {
+      (task.arguments[4] != 0 && found && !space.write_value(task.arguments[4], usage))) {
     return -EFAULT;
   }
   return 0;

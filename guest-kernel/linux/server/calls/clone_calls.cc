@@ -1,6 +1,7 @@
 #include <asm/unistd.h>
 #include <linux/sched.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -138,6 +139,15 @@ Result<Process*> copy_process(Task& parent, const CloneRequest& request) {
       is_sibling ? old.exit_signal : static_cast<std::uint32_t>(request.exit_signal);
   process.actions = old.actions;
   process.inherit(old);
+  process.descriptors().set_limit(process.limits[shim::kFileLimit].current);
+  if (process.limits[shim::kProcessorTimeLimit].current != shim::kUnlimited) {
+    ProcessTimers* timers = timers_of(process);
+    if (timers == nullptr) {
+      discard_process(process);
+      return fail(ENOMEM);
+    }
+    timers->watch_processor_limit();
+  }
   process.started_ns = guest::monotonic_ns();
   if (!shares) {
     process.memory().shim_page->process_id = process.id();
@@ -170,12 +180,30 @@ std::int64_t tell_ids(Task& parent, Task& child, const CloneRequest& request) {
   return 0;
 }
 
+// RLIMIT_NPROC counts the threads of a user.
+bool has_too_many_tasks(const Process& process) {
+  const Credentials& own = process.credentials;
+  const std::uint64_t limit = process.limits[shim::kProcessLimit].current;
+  if (limit == shim::kUnlimited || own.real_user == 0 || own.has(Capability::kResources) ||
+      own.has(Capability::kAdministrate)) {
+    return false;
+  }
+  const auto tasks = all_tasks();
+  const auto count = std::count_if(tasks.begin(), tasks.end(), [&own](const Task* each) {
+    return each != nullptr && each->process->credentials.real_user == own.real_user;
+  });
+  return static_cast<std::uint64_t>(count) >= limit;
+}
+
 std::int64_t make_child(Task& parent, const CloneRequest& request) {
   if (const std::int64_t error = check(parent, request); error != 0) {
     return error;
   }
   const bool is_thread = (request.flags & CLONE_THREAD) != 0;
   const bool shares = (request.flags & CLONE_VM) != 0;
+  if (has_too_many_tasks(*parent.process)) {
+    return -EAGAIN;
+  }
   const auto process = is_thread ? Result<Process*>(parent.process) : copy_process(parent, request);
   if (!process) {
     return -process.error().number;

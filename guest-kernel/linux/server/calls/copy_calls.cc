@@ -140,9 +140,18 @@ std::int64_t call_copy_file_range(Task& task) {
   return error != 0 ? error : other_error != 0 ? other_error : done;
 }
 
-std::int64_t cut(Node& node, std::uint64_t size) {
+// Whether a file may not be made so large (RLIMIT_FSIZE).
+bool is_over_limit(const Task& task, const Node& node, std::uint64_t size) {
+  return size > node.size() && size > task.process->limits[shim::kFileSizeLimit].current;
+}
+
+std::int64_t cut(Task& task, Node& node, std::uint64_t size) {
+  if (is_over_limit(task, node, size)) {
+    return too_large(task);
+  }
   const auto changed = node.truncate(size);
   if (changed) {
+    drop_set_ids(task, node);
     notify(node, NodeEvent::kModified);
   }
   return as_error(changed);
@@ -168,7 +177,7 @@ std::int64_t call_truncate(Task& task) {
   if (!is_allowed(task, **node, kMayWrite)) {
     return -EACCES;
   }
-  return (*node)->executions != 0 ? -ETXTBSY : cut(**node, task.arguments[1]);
+  return (*node)->executions != 0 ? -ETXTBSY : cut(task, **node, task.arguments[1]);
 }
 
 std::int64_t call_ftruncate(Task& task) {
@@ -182,7 +191,7 @@ std::int64_t call_ftruncate(Task& task) {
   if (!file->may_write() || file->node().type() != kRegularFile) {
     return -EINVAL;
   }
-  return cut(file->node(), task.arguments[1]);
+  return cut(task, file->node(), task.arguments[1]);
 }
 
 std::int64_t call_fallocate(Task& task) {
@@ -220,6 +229,10 @@ std::int64_t call_fallocate(Task& task) {
   const std::uint32_t type = file->node().type();
   if (type != kRegularFile) {
     return type == kNamedPipe ? -ESPIPE : type == kDirectory ? -EISDIR : -ENODEV;
+  }
+  if (kind == AllocationKind::kAllocate &&
+      is_over_limit(task, file->node(), task.arguments[2] + static_cast<std::uint64_t>(size))) {
+    return too_large(task);
   }
   const auto changed =
       file->node().allocate(kind, task.arguments[2], static_cast<std::uint64_t>(size));

@@ -116,7 +116,7 @@ std::int64_t control_descriptor(Task& task, const Reference<File>& file, std::ui
   switch (command) {
     case F_DUPFD:
     case kDuplicateCloseOnExec:
-      return static_cast<std::uint32_t>(argument) >= DescriptorTable::kMaximum
+      return static_cast<std::uint32_t>(argument) >= table.limit()
                  ? -EINVAL
                  : table.add(file, command != F_DUPFD, static_cast<std::uint32_t>(argument));
     case F_GETFD:

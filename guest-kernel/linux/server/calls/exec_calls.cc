@@ -176,7 +176,8 @@ Result<LoadedProgram> load(Task& task, const Target& target, StringList& argumen
     auto program = check_program(*node);
     if (program) {
       program->called = target.path;
-      return load_program(*program, arguments.arguments(), environment.arguments(), process.id());
+      return load_program(*program, arguments.arguments(), environment.arguments(), process.id(),
+                          credentials_of_program(process.credentials, node->attributes(&process)));
     }
     if (program.error().number != ENOEXEC) {
       return std::unexpected(program.error());
@@ -227,6 +228,10 @@ std::int64_t become(Task& task, LoadedProgram& loaded) {
   }
   task.id = process.id();
   process.descriptors().close_for_exec();
+  process.take_program_credentials(loaded.credentials);
+  if (process.timers) {
+    process.timers->remove_all();
+  }
   reset_signal_actions(process);
   if (!enter_program(task, loaded)) {
     end_process(process, killed_by(kSignalKill));

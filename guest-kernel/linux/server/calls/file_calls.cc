@@ -33,18 +33,36 @@ bool may_transfer(const File& file, Direction direction) {
   return direction == Direction::kRead ? file.may_read() : file.may_write();
 }
 
+std::uint64_t start_of_transfer(const File& file, Direction direction, const Position& position) {
+  const bool appends = direction == Direction::kWrite && file.is_seekable() &&
+                       (position.at_end || (file.flags() & O_APPEND) != 0);
+  return appends ? file.size() : position.is_given ? position.offset : file.position;
+}
+
+// How many bytes may be transferred as far as RLIMIT_FSIZE goes.
+std::uint64_t room_of(const Task& task, const File& file, Direction direction,
+                      const Position& position) {
+  const std::uint64_t limit = task.process->limits[shim::kFileSizeLimit].current;
+  if (direction == Direction::kRead || limit == shim::kUnlimited ||
+      file.node().type() != kRegularFile) {
+    return ~std::uint64_t{0};
+  }
+  const std::uint64_t at = start_of_transfer(file, direction, position);
+  return limit > at ? limit - at : 0;
+}
+
 std::int64_t transfer(Task& task, File& file, const UserBuffer& buffer, Direction direction,
                       const Position& position) {
   const bool reading = direction == Direction::kRead;
   const bool seekable = file.is_seekable();
-  std::uint64_t at = position.is_given ? position.offset : file.position;
-  if (!reading && seekable && (position.at_end || (file.flags() & O_APPEND) != 0)) {
-    at = file.size();
-  }
+  const std::uint64_t at = start_of_transfer(file, direction, position);
   const std::int64_t done = reading ? file.read(task, buffer, at) : file.write(task, buffer, at);
   if (done > 0) {
     if (!position.is_given && seekable) {
       file.position = at + static_cast<std::uint64_t>(done);
+    }
+    if (!reading) {
+      drop_set_ids(task, file.node());
     }
     notify(file.node(), reading ? NodeEvent::kAccessed : NodeEvent::kModified);
   }
@@ -75,8 +93,12 @@ std::int64_t transfer_one(Task& task, Direction direction, const Position& posit
   if (!is_user_range(task.arguments[1], task.arguments[2])) {
     return -EFAULT;
   }
+  const std::uint64_t room = room_of(task, *file, direction, position);
+  if (room == 0 && task.arguments[2] != 0) {
+    return too_large(task);
+  }
   const UserBuffer buffer(task.process->space(), task.arguments[1],
-                          std::min(task.arguments[2], kMaximumTransfer));
+                          std::min({task.arguments[2], kMaximumTransfer, room}));
   return transfer(task, *file, buffer, direction, position);
 }
 
@@ -90,7 +112,11 @@ std::int64_t transfer_vectors(Task& task, Direction direction, const Position& p
   if (const auto read = vectors.read(space, task.arguments[1], task.arguments[2]); !read) {
     return -read.error().number;
   }
-  return transfer(task, *file, vectors.buffer(space), direction, position);
+  const std::uint64_t room = room_of(task, *file, direction, position);
+  if (room == 0 && vectors.size() != 0) {
+    return too_large(task);
+  }
+  return transfer(task, *file, vectors.buffer(space, room), direction, position);
 }
 
 Position at(std::uint64_t offset) {

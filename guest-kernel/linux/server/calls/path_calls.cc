@@ -1,9 +1,11 @@
 #include <asm/fcntl.h>
 #include <asm/unistd.h>
+#include <linux/openat2.h>
 
 #include <algorithm>
 #include <array>
 
+#include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/files/named_pipe.h"
@@ -53,8 +55,7 @@ std::int64_t check_open(Task& task, Node& node, std::uint32_t flags) {
   if ((wanted & kMayWrite) != 0 && node.executions != 0) {
     return -ETXTBSY;
   }
-  if ((flags & O_NOATIME) != 0 && !task.process->credentials.is_root() &&
-      task.process->credentials.user != node.attributes(task.process).user) {
+  if ((flags & O_NOATIME) != 0 && !is_owner(task, node)) {
     return -EPERM;
   }
   return 0;
@@ -134,8 +135,14 @@ std::int64_t create(Task& task, const Place& place, std::uint32_t flags, std::ui
   return open_node(task, **made, flags & ~std::uint32_t{O_TRUNC});
 }
 
+// How openat2(2) has a path followed.
+struct Confinement {
+  LookUp how;
+  bool is_root = false;  // the directory is the root, too
+};
+
 std::int64_t open_path(Task& task, std::uint64_t directory, std::uint64_t address,
-                       std::uint32_t flags, std::uint64_t mode) {
+                       std::uint32_t flags, std::uint64_t mode, Confinement confinement) {
   const bool creates = (flags & O_CREAT) != 0;
   const bool exclusive = creates && (flags & O_EXCL) != 0;
   PathText path;
@@ -146,8 +153,10 @@ std::int64_t open_path(Task& task, std::uint64_t directory, std::uint64_t addres
     return -EMFILE;
   }
   Place place;
-  const bool follow = (flags & O_NOFOLLOW) == 0 && !exclusive;
-  if (const auto found = find_place(task, directory, path.text, follow, place); !found) {
+  confinement.how.follow_last = (flags & O_NOFOLLOW) == 0 && !exclusive;
+  if (const auto found = find_confined_place(task, directory, path.text, confinement.how,
+                                             confinement.is_root, place);
+      !found) {
     return as_error(found);
   }
   if ((flags & O_PATH) != 0) {
@@ -177,7 +186,8 @@ std::int64_t open_path(Task& task, std::uint64_t directory, std::uint64_t addres
 }
 
 std::int64_t open_at(Task& task, std::uint64_t directory, std::uint64_t address,
-                     std::uint64_t open_flags, std::uint64_t mode) {
+                     std::uint64_t open_flags, std::uint64_t mode,
+                     const Confinement& confinement = {}) {
   auto flags = static_cast<std::uint32_t>(open_flags);
   if ((flags & O_PATH) != 0) {
     flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -189,7 +199,7 @@ std::int64_t open_at(Task& task, std::uint64_t directory, std::uint64_t address,
   if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) {
     return -EINVAL;
   }
-  return open_path(task, directory, address, flags, mode);
+  return open_path(task, directory, address, flags, mode, confinement);
 }
 
 std::int64_t call_open(Task& task) {
@@ -201,6 +211,65 @@ std::int64_t call_openat(Task& task) {
 std::int64_t call_creat(Task& task) {
   return open_at(task, kCurrentDirectory, task.arguments[0], O_CREAT | O_WRONLY | O_TRUNC,
                  task.arguments[1]);
+}
+
+// What openat2(2) is given, of which a program may know more than is known here: the rest has to be
+// zero.
+Result<open_how> read_how(Task& task, std::uint64_t address, std::uint64_t size) {
+  AddressSpace& space = task.process->space();
+  if (size < sizeof(open_how)) {
+    return fail(EINVAL);
+  }
+  if (size > abi::kPageSize) {
+    return fail(E2BIG);
+  }
+  for (std::uint64_t offset = sizeof(open_how); offset < size; ++offset) {
+    const auto byte = space.read_value<std::uint8_t>(address + offset);
+    if (!byte) {
+      return fail(EFAULT);
+    }
+    if (*byte != 0) {
+      return fail(E2BIG);
+    }
+  }
+  return space.read_value<open_how>(address);
+}
+
+bool is_sound(const open_how& how) {
+  constexpr std::uint64_t kKnownFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC |
+                                        O_APPEND | O_NONBLOCK | O_SYNC | O_DIRECT | O_LARGEFILE |
+                                        O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |
+                                        kTemporary | 020000;  // O_ASYNC
+  constexpr std::uint64_t kWithPath = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  constexpr std::uint64_t kKnownResolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS |
+                                          RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT |
+                                          RESOLVE_CACHED;
+  constexpr std::uint64_t kOneOf = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+  const bool creates = (how.flags & (O_CREAT | kTemporary)) != 0;
+  return (how.flags & ~kKnownFlags) == 0 && (how.resolve & ~kKnownResolve) == 0 &&
+         (how.resolve & kOneOf) != kOneOf && (how.mode & ~std::uint64_t{kPermissionMask}) == 0 &&
+         (creates || how.mode == 0) && ((how.flags & O_PATH) == 0 || (how.flags & ~kWithPath) == 0);
+}
+
+std::int64_t call_openat2(Task& task) {
+  const auto how = read_how(task, task.arguments[2], task.arguments[3]);
+  if (!how) {
+    return as_error(how);
+  }
+  if (!is_sound(*how)) {
+    return -EINVAL;
+  }
+  if ((how->resolve & RESOLVE_CACHED) != 0) {
+    return (how->flags & (O_TRUNC | O_CREAT | kTemporary)) != 0 ? -EINVAL : -EAGAIN;
+  }
+  Confinement confinement;
+  confinement.is_root = (how->resolve & RESOLVE_IN_ROOT) != 0;
+  confinement.how.stays_beneath = (how->resolve & RESOLVE_BENEATH) != 0;
+  confinement.how.stays_on_device = (how->resolve & RESOLVE_NO_XDEV) != 0;
+  confinement.how.refuses_links = (how->resolve & RESOLVE_NO_SYMLINKS) != 0;
+  confinement.how.refuses_magic_links =
+      (how->resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT)) != 0;
+  return open_at(task, task.arguments[0], task.arguments[1], how->flags, how->mode, confinement);
 }
 
 std::int64_t read_link_at(Task& task, std::uint64_t directory, std::uint64_t path,
@@ -278,8 +347,8 @@ std::int64_t call_fchdir(Task& task) {
 }
 std::int64_t call_chroot(Task& task) {
   const auto node = find_node(task, kCurrentDirectory, task.arguments[0], true);
-  if (node && (*node)->is_directory() && !task.process->credentials.is_root()) {
-    return -EPERM;
+  if (node && (*node)->is_directory() && !task.process->credentials.has(Capability::kChangeRoot)) {
+    return is_allowed(task, **node, kMayExecute) ? -EPERM : -EACCES;
   }
   return enter(task, node, task.process->root_directory);
 }
@@ -294,7 +363,7 @@ constexpr CallEntry kCalls[] = {
     {__NR_open, call_open},         {__NR_openat, call_openat},         {__NR_creat, call_creat},
     {__NR_readlink, call_readlink}, {__NR_readlinkat, call_readlinkat}, {__NR_getcwd, call_getcwd},
     {__NR_chdir, call_chdir},       {__NR_fchdir, call_fchdir},         {__NR_chroot, call_chroot},
-    {__NR_umask, call_umask},
+    {__NR_umask, call_umask},       {__NR_openat2, call_openat2},
 };
 
 }  // namespace

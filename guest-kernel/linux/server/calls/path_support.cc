@@ -1,5 +1,7 @@
 #include "guest-kernel/linux/server/calls/path_support.h"
 
+#include "guest-kernel/linux/server/signals.h"
+
 namespace linux_server {
 
 Reference<File> any_file_of(Task& task, std::uint64_t descriptor) {
@@ -13,6 +15,30 @@ Reference<File> file_of(Task& task, std::uint64_t descriptor) {
 
 bool is_allowed(Task& task, const Node& node, std::uint32_t wanted) {
   return is_allowed(task.process->credentials, node.attributes(task.process), wanted);
+}
+
+bool is_owner(Task& task, const Node& node) {
+  const Credentials& credentials = task.process->credentials;
+  return credentials.has(Capability::kActAsOwner) ||
+         credentials.user == node.attributes(task.process).user;
+}
+
+void drop_set_ids(Task& task, Node& node) {
+  if (node.type() != kRegularFile || task.process->credentials.has(Capability::kKeepSetId)) {
+    return;
+  }
+  const std::uint32_t mode = node.attributes(task.process).mode;
+  const std::uint32_t group = (mode & 0010) != 0 ? std::uint32_t{kSetGroupId} : 0;
+  if ((mode & (kSetUserId | group)) != 0) {
+    AttributeChange change;
+    change.permissions = mode & kPermissionMask & ~(kSetUserId | group);
+    static_cast<void>(node.change(change));
+  }
+}
+
+std::int64_t too_large(Task& task) {
+  raise_signal(task, kSignalFileSize);
+  return -EFBIG;
 }
 
 Result<Reference<Node>> start_of(Task& task, std::uint64_t directory) {
@@ -34,12 +60,19 @@ Result<void> read_path(Task& task, std::uint64_t address, PathText& path) {
 
 Result<void> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow,
                         Place& place) {
+  LookUp how;
+  how.follow_last = follow;
+  return find_confined_place(task, directory, path, how, false, place);
+}
+
+Result<void> find_confined_place(Task& task, std::uint64_t directory, std::string_view path,
+                                 const LookUp& how, bool confined, Place& place) {
   Node& root = root_of(*task.process);
   Reference<Node> start(&root);
   if (path.empty()) {
     return fail(ENOENT);
   }
-  if (!path.starts_with('/')) {
+  if (!path.starts_with('/') || confined) {
     const auto found = start_of(task, directory);
     if (!found) {
       return std::unexpected(found.error());
@@ -49,9 +82,7 @@ Result<void> find_place(Task& task, std::uint64_t directory, std::string_view pa
       return fail(ENOTDIR);
     }
   }
-  LookUp how;
-  how.follow_last = follow;
-  return resolve_place(root, *start, path, how, task.process, place);
+  return resolve_place(confined ? *start : root, *start, path, how, task.process, place);
 }
 
 Result<Reference<Node>> find_node(Task& task, std::uint64_t directory, std::uint64_t address,

@@ -28,6 +28,9 @@ Result<Reference<Node>> start_of(Task& task, std::uint64_t directory);
 // Follows a path from `directory`, a descriptor or kCurrentDirectory.
 Result<void> find_place(Task& task, std::uint64_t directory, std::string_view path, bool follow,
                         Place& place);
+// The same with what openat2(2) asks for; `confined`: `directory` is the root, too.
+Result<void> find_confined_place(Task& task, std::uint64_t directory, std::string_view path,
+                                 const LookUp& how, bool confined, Place& place);
 // As find_place(), of a path in the program's memory; the name has to exist.
 Result<Reference<Node>> find_node(Task& task, std::uint64_t directory, std::uint64_t address,
                                   bool follow);
@@ -41,6 +44,14 @@ Reference<File> any_file_of(Task& task, std::uint64_t descriptor);
 Reference<File> file_of(Task& task, std::uint64_t descriptor);
 // Whether the process has all of the Permission bits `wanted`.
 bool is_allowed(Task& task, const Node& node, std::uint32_t wanted);
+
+// Whether it owns the node or may act as if it did.
+bool is_owner(Task& task, const Node& node);
+
+// A regular file that somebody writes to who may not keep them loses S_ISUID and S_ISGID.
+void drop_set_ids(Task& task, Node& node);
+// A file would become larger than RLIMIT_FSIZE allows: SIGXFSZ, and the errno.
+std::int64_t too_large(Task& task);
 
 // A Result's errno, negative, or 0.
 template <typename T>

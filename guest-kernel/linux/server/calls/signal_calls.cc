@@ -52,6 +52,12 @@ std::int64_t sent(Task* survivor) {
   return server().current() == survivor && survivor != nullptr ? 0 : kBlocked;
 }
 
+// Whether the sender may; within a session everybody may continue everybody.
+bool may_send(const Process& sender, const Process& receiver, std::uint64_t signal) {
+  return &sender == &receiver || may_signal(sender.credentials, receiver.credentials) ||
+         (signal == kSignalContinue && sender.session == receiver.session);
+}
+
 std::int64_t call_kill(Task& task) {
   const auto id = static_cast<std::int32_t>(task.arguments[0]);
   const std::uint64_t signal = static_cast<std::uint32_t>(task.arguments[1]);
@@ -59,12 +65,15 @@ std::int64_t call_kill(Task& task) {
     return -EINVAL;
   }
   const std::uint32_t sender = task.process->id();
-  const SignalInfo info =
-      SignalInfo::from_process(static_cast<std::uint32_t>(signal), SignalInfo::kUser, sender);
+  const SignalInfo info = SignalInfo::from_process(static_cast<std::uint32_t>(signal),
+                                                   SignalInfo::kUser, task.process->as_sender());
   if (id > 0) {
     Process* process = find_process(static_cast<std::uint32_t>(id));
     if (process == nullptr) {
       return -ESRCH;
+    }
+    if (!may_send(*task.process, *process, signal)) {
+      return -EPERM;
     }
     if (signal != 0) {
       send_signal(*process, info);
@@ -73,6 +82,7 @@ std::int64_t call_kill(Task& task) {
   }
   const std::uint32_t group = id == 0 ? task.process->group : static_cast<std::uint32_t>(-id);
   bool any = false;
+  bool any_allowed = false;
   // The caller comes last: it may end.
   Process* own = nullptr;
   for (Process* process : all_processes()) {
@@ -81,6 +91,10 @@ std::int64_t call_kill(Task& task) {
       continue;
     }
     any = true;
+    if (!may_send(*task.process, *process, signal)) {
+      continue;
+    }
+    any_allowed = true;
     if (process == task.process) {
       own = process;
     } else if (signal != 0) {
@@ -90,7 +104,7 @@ std::int64_t call_kill(Task& task) {
   if (own != nullptr && signal != 0) {
     send_signal(*own, info);
   }
-  return any ? sent(&task) : -ESRCH;
+  return any_allowed ? sent(&task) : any ? -EPERM : -ESRCH;
 }
 
 std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
@@ -102,6 +116,9 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
   if (target == nullptr || (group != 0 && target->process->id() != group)) {
     return -ESRCH;
   }
+  if (!may_send(*task.process, *target->process, info.number())) {
+    return -EPERM;
+  }
   if (info.number() != 0) {
     send_signal_to_task(*target, info);
   }
@@ -111,7 +128,7 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
 std::int64_t call_tkill(Task& task) {
   return send_to_thread(task, 0, static_cast<std::uint32_t>(task.arguments[0]),
                         SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[1]),
-                                                 SignalInfo::kThread, task.process->id()));
+                                                 SignalInfo::kThread, task.process->as_sender()));
 }
 
 std::int64_t call_tgkill(Task& task) {
@@ -121,7 +138,7 @@ std::int64_t call_tgkill(Task& task) {
   }
   return send_to_thread(task, group, static_cast<std::uint32_t>(task.arguments[1]),
                         SignalInfo::from_process(static_cast<std::uint32_t>(task.arguments[2]),
-                                                 SignalInfo::kThread, task.process->id()));
+                                                 SignalInfo::kThread, task.process->as_sender()));
 }
 
 // The siginfo_t that a process gives. What only the kernel may claim is refused.
@@ -152,6 +169,9 @@ std::int64_t call_sigqueueinfo(Task& task) {
   Process* process = find_process(id);
   if (process == nullptr) {
     return -ESRCH;
+  }
+  if (!may_send(*task.process, *process, info->number())) {
+    return -EPERM;
   }
   if (info->number() != 0) {
     send_signal(*process, *info);

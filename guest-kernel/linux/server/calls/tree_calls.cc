@@ -98,7 +98,7 @@ std::int64_t make_special(Task& task, std::uint64_t directory, std::uint64_t pat
   }
   const std::uint32_t type = mode & kTypeMask;
   const bool is_device = type == kCharacterDevice || type == kBlockDevice;
-  if (is_device && device != 0 && !task.process->credentials.is_root()) {
+  if (is_device && device != 0 && !task.process->credentials.has(Capability::kMakeNode)) {
     return -EPERM;
   }
   NewNode what;

@@ -20,7 +20,8 @@ struct PollEntry {
   std::uint16_t results;
 };
 
-constexpr std::uint64_t kMaximumEntries = DescriptorTable::kMaximum;
+// select(2)'s sets end there.
+constexpr std::uint64_t kMaximumInSet = 4096;
 
 // Blocks until one of the files changes that `watch_all` adds to the watches that it is given.
 template <typename Watch>
@@ -61,7 +62,7 @@ bool watch_entries(Task& task, PollWatches& watches) {
 std::int64_t poll(Task& task) {
   task.watches.reset();
   const std::uint64_t count = static_cast<std::uint32_t>(task.arguments[1]);
-  if (count > kMaximumEntries) {
+  if (count > task.process->limits[shim::kFileLimit].current) {
     return -EINVAL;
   }
   AddressSpace& space = task.process->space();
@@ -133,7 +134,7 @@ std::int64_t call_ppoll(Task& task) {
   return error != 0 ? error : return_remaining(task, time, poll(task), false);
 }
 
-using DescriptorSet = std::array<std::uint64_t, DescriptorTable::kMaximum / 64>;
+using DescriptorSet = std::array<std::uint64_t, kMaximumInSet / 64>;
 
 struct SelectGroup {
   std::uint32_t wanted;
@@ -190,7 +191,7 @@ std::int64_t select(Task& task) {
     return -EINVAL;
   }
   const std::uint64_t bits =
-      std::min<std::uint64_t>(static_cast<std::uint64_t>(count), DescriptorTable::kMaximum);
+      std::min<std::uint64_t>(static_cast<std::uint64_t>(count), kMaximumInSet);
   const std::size_t bytes = (bits + 63) / 64 * 8;
   AddressSpace& space = task.process->space();
   std::array<SelectGroup, 3> groups = {

@@ -73,11 +73,28 @@ void write_version(guest::TextWriter& text, const Process* /*subject*/) {
   text.text("Linux version ").text(kRelease).text(" (ensemble) ").text(kVersion).put('\n');
 }
 
+// user, nice, system, idle and six more.
+void write_processor_times(guest::TextWriter& text, std::string_view name,
+                           const ProcessorTime& time, std::uint64_t processors) {
+  const std::uint64_t all = guest::monotonic_ns() * processors;
+  const std::uint64_t idle = all - std::min(all, time.total());
+  text.text(name).put(' ').decimal(time.user / kNanosecondsPerHundredth).text(" 0 ");
+  text.decimal(time.system / kNanosecondsPerHundredth).put(' ');
+  text.decimal(idle / kNanosecondsPerHundredth).text(" 0 0 0 0 0 0\n");
+}
+
 void write_statistics(guest::TextWriter& text, const Process* /*subject*/) {
-  const std::uint64_t ticks = guest::monotonic_ns() / kNanosecondsPerHundredth;
-  text.text("cpu  ").decimal(ticks).text(" 0 0 0 0 0 0 0 0 0\n");
-  for (std::uint64_t index = 0; index < server().info().processor_count; ++index) {
-    text.text("cpu").decimal(index).put(' ').decimal(ticks).text(" 0 0 0 0 0 0 0 0 0\n");
+  const auto count = static_cast<std::uint32_t>(server().info().processor_count);
+  ProcessorTime all;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    all += time_of_processor(index);
+  }
+  write_processor_times(text, "cpu ", all, count);
+  for (std::uint32_t index = 0; index < count; ++index) {
+    std::array<char, 16> name;
+    guest::TextWriter label(name);
+    label.text("cpu").decimal(index);
+    write_processor_times(text, label.view(), time_of_processor(index), 1);
   }
   text.text("btime ").decimal(guest::time_page().realtime_offset / 1'000'000'000).put('\n');
   text.text("processes ").decimal(server().process_count()).put('\n');
@@ -116,7 +133,11 @@ void write_largest_pipe(guest::TextWriter& text, const Process* /*subject*/) {
   text.text("1048576\n");
 }
 void write_largest_file_count(guest::TextWriter& text, const Process* /*subject*/) {
-  text.decimal(std::uint64_t{DescriptorTable::kMaximum} * shim::kMaximumProcesses).put('\n');
+  text.text("9223372036854775807\n");
+}
+
+void write_largest_descriptor(guest::TextWriter& text, const Process* /*subject*/) {
+  text.decimal(DescriptorTable::kMaximum).put('\n');
 }
 
 // A random identifier as RFC 9562's version 4.
@@ -261,6 +282,7 @@ constexpr Description kMemoryFiles[] = {{"overcommit_memory", write_zero}};
 constexpr Description kFileSystemFiles[] = {
     {"pipe-max-size", write_largest_pipe},
     {"file-max", write_largest_file_count},
+    {"nr_open", write_largest_descriptor},
 };
 constexpr Description kEnsembleFiles[] = {{"calls", write_calls}};
 

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kFirstPosition = 3;
 // Numbers of nodes: each process has a range of its own, far from the other nodes'.
 constexpr std::uint64_t kInodeBase = std::uint64_t{1} << 32;
-constexpr std::uint64_t kInodesPerProcess = 8192;
+constexpr std::uint64_t kInodesPerProcess = std::uint64_t{1} << 22;
 constexpr std::uint64_t kDescriptorInodes = 1024;
 constexpr std::uint64_t kInformationInodes = kDescriptorInodes + DescriptorTable::kMaximum;
 constexpr std::uint64_t kTaskInodes = kInformationInodes + DescriptorTable::kMaximum;
@@ -104,7 +104,8 @@ class ProcessLink : public Node {
 
 Reference<File> file_of(std::uint32_t id, std::uint64_t number) {
   Process* process = server().find_process(id);
-  return process == nullptr ? Reference<File>() : process->descriptors().find(number);
+  return process == nullptr || !process->has_memory() ? Reference<File>()
+                                                      : process->descriptors().find(number);
 }
 
 // /proc/ID/fd/NUMBER
@@ -169,7 +170,10 @@ class DescriptorText : public Node {
     text.text("pos:\t").decimal(file.position).text("\nflags:\t0");
     const Process* process = server().find_process(id_);
     const std::uint32_t flags =
-        file.flags() | (process->descriptors().close_on_exec(number_) ? O_CLOEXEC : 0u);
+        file.flags() | (process != nullptr && process->has_memory() &&
+                                process->descriptors().close_on_exec(number_)
+                            ? O_CLOEXEC
+                            : 0u);
     bool started = false;
     for (unsigned shift = 30; shift != 0;) {
       shift -= 3;
@@ -215,7 +219,8 @@ class DescriptorDirectory : public VirtualDirectory {
   bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
     Process* process = server().find_process(id_);
     std::uint64_t number = position < kFirstPosition ? 0 : position - kFirstPosition + 1;
-    while (process != nullptr && number < process->descriptors().capacity()) {
+    while (process != nullptr && process->has_memory() &&
+           number < process->descriptors().capacity()) {
       if (process->descriptors().find(number)) {
         fill_number(item, number, links_ ? kSymbolicLink : kRegularFile);
         item.inode = inode_of(id_, (links_ ? kDescriptorInodes : kInformationInodes) + number);

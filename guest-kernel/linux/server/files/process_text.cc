@@ -5,6 +5,8 @@
 
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/path.h"
+#include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/server/signals.h"
 #include "guest-kernel/linux/shim/limits.h"
 
 namespace linux_server {
@@ -16,6 +18,9 @@ constexpr std::uint64_t kNanosecondsPerTick = 10'000'000;
 // Copies [start, end) of the process's memory; stops at what is not there.
 void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t start,
                   std::uint64_t end) {
+  if (!process.has_memory()) {
+    return;
+  }
   auto& space = const_cast<Process&>(process).space();
   while (start < end) {
     const auto piece = space.window(start, end - start, Access::kRead);
@@ -27,7 +32,21 @@ void write_memory(guest::TextWriter& text, const Process& process, std::uint64_t
   }
 }
 
+// Bytes; of one that has ended: none.
+struct MemorySizes {
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+};
+MemorySizes sizes_of(const Process& process) {
+  return process.has_memory()
+             ? MemorySizes{process.space().segments().total_size(), process.space().resident()}
+             : MemorySizes{};
+}
+
 std::string_view state_of(const Process& process) {
+  if (process.state == ProcessState::kEnded) {
+    return "Z (zombie)";
+  }
   if (process.state == ProcessState::kStopped) {
     return "T (stopped)";
   }
@@ -74,10 +93,71 @@ void write_segment(guest::TextWriter& text, const Segment& segment) {
   text.text(name).put('\n');
 }
 
-void write_identities(guest::TextWriter& text, std::string_view name, std::uint32_t id) {
+void write_identities(guest::TextWriter& text, std::string_view name,
+                      const std::array<std::uint32_t, 4>& ids) {
   text.text(name);
-  for (unsigned count = 0; count < 4; ++count) {
+  for (const std::uint32_t id : ids) {
     text.put('\t').decimal(id);
+  }
+  text.put('\n');
+}
+
+// A set of signals or capabilities.
+void write_set(guest::TextWriter& text, std::string_view name, std::uint64_t set) {
+  text.text(name).put('\t').hexadecimal(set, 16).put('\n');
+}
+
+void write_signal_sets(guest::TextWriter& text, const Process& process) {
+  constexpr std::uint64_t kIgnore = 1;
+  std::uint64_t ignored = 0;
+  std::uint64_t caught = 0;
+  for (std::uint32_t number = 1; number <= Process::kSignals; ++number) {
+    const std::uint64_t handler = process.actions[number].handler;
+    ignored |= handler == kIgnore ? signal_bit(number) : 0;
+    caught |= handler > kIgnore ? signal_bit(number) : 0;
+  }
+  const Task* task = process.tasks();
+  text.text("SigQ:\t0/").decimal(process.limits[shim::kPendingSignalLimit].current).put('\n');
+  write_set(text, "SigPnd:", task != nullptr ? task->pending.set() : 0);
+  write_set(text, "ShdPnd:", process.pending.set());
+  write_set(text, "SigBlk:", task != nullptr ? blocked_signals(*task) : 0);
+  write_set(text, "SigIgn:", ignored);
+  write_set(text, "SigCgt:", caught);
+}
+
+void write_capabilities(guest::TextWriter& text, const Credentials& credentials) {
+  write_set(text, "CapInh:", credentials.inheritable);
+  write_set(text, "CapPrm:", credentials.permitted);
+  write_set(text, "CapEff:", credentials.effective);
+  write_set(text, "CapBnd:", credentials.bounding);
+  write_set(text, "CapAmb:", credentials.ambient);
+  text.text("NoNewPrivs:\t").decimal(credentials.no_new_privileges ? 1 : 0);
+  text.text("\nSeccomp:\t0\n");
+}
+
+// Processors as a mask, and as a list of ranges from 0 on.
+void write_processors_allowed(guest::TextWriter& text, const Process& process) {
+  const std::uint32_t count = std::clamp<std::uint32_t>(server().info().processor_count, 1, 64);
+  const std::uint64_t all = count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+  const std::uint64_t chosen =
+      process.tasks() != nullptr ? process.task().scheduling.processors : 0;
+  const std::uint64_t set = chosen != 0 ? chosen : all;
+  text.text("Cpus_allowed:\t").hexadecimal(set, 1).text("\nCpus_allowed_list:\t");
+  bool first = true;
+  for (std::uint32_t start = 0; start < 64; ++start) {
+    if ((set >> start & 1) == 0) {
+      continue;
+    }
+    std::uint32_t end = start;
+    while (end + 1 < 64 && (set >> (end + 1) & 1) != 0) {
+      ++end;
+    }
+    text.text(first ? "" : ",").decimal(start);
+    if (end != start) {
+      text.put('-').decimal(end);
+    }
+    first = false;
+    start = end;
   }
   text.put('\n');
 }
@@ -131,12 +211,18 @@ std::int64_t take_process_name(std::string_view text, Process* subject) {
 }
 
 void write_maps(guest::TextWriter& text, const Process* subject) {
+  if (!subject->has_memory()) {
+    return;
+  }
   for (const Segment& segment : subject->space().segments()) {
     write_segment(text, segment);
   }
 }
 
 void write_detailed_maps(guest::TextWriter& text, const Process* subject) {
+  if (!subject->has_memory()) {
+    return;
+  }
   for (const Segment& segment : subject->space().segments()) {
     const std::uint64_t size = segment.size() / 1024;
     const std::uint64_t resident = segment.backing == Backing::kNone ? 0 : size;
@@ -149,8 +235,9 @@ void write_detailed_maps(guest::TextWriter& text, const Process* subject) {
 }
 
 void write_process_status(guest::TextWriter& text, const Process* subject) {
-  const std::uint64_t size = subject->space().segments().total_size() / 1024;
-  const std::uint64_t resident = subject->space().resident() / 1024;
+  const MemorySizes sizes = sizes_of(*subject);
+  const std::uint64_t size = sizes.total / 1024;
+  const std::uint64_t resident = sizes.resident / 1024;
   const Credentials& credentials = subject->credentials;
   text.text("Name:\t").text(subject->name()).text("\nUmask:\t0");
   text.decimal(subject->file_mode_mask >> 6).decimal(subject->file_mode_mask >> 3 & 7);
@@ -159,16 +246,27 @@ void write_process_status(guest::TextWriter& text, const Process* subject) {
   text.text("\nNgid:\t0\nPid:\t").decimal(subject->id());
   text.text("\nPPid:\t").decimal(subject->parent != nullptr ? subject->parent->id() : 0);
   text.text("\nTracerPid:\t0\n");
-  write_identities(text, "Uid:", credentials.user);
-  write_identities(text, "Gid:", credentials.group);
-  text.text("FDSize:\t").decimal(subject->descriptors().capacity()).text("\nGroups:\t");
-  for (std::uint32_t index = 0; index < credentials.group_count; ++index) {
-    text.decimal(credentials.groups[index]).put(' ');
+  write_identities(text, "Uid:",
+                   {credentials.real_user, credentials.effective_user, credentials.saved_user,
+                    credentials.user});
+  write_identities(text, "Gid:",
+                   {credentials.real_group, credentials.effective_group, credentials.saved_group,
+                    credentials.group});
+  text.text("FDSize:\t")
+      .decimal(subject->has_memory() ? subject->descriptors().capacity() : 0)
+      .text("\nGroups:\t");
+  for (const std::uint32_t group : credentials.groups()) {
+    text.decimal(group).put(' ');
   }
   text.text("\nVmPeak:\t").decimal(size).text(" kB\nVmSize:\t").decimal(size);
   text.text(" kB\nVmLck:\t0 kB\nVmHWM:\t").decimal(resident);
   text.text(" kB\nVmRSS:\t").decimal(resident).text(" kB\nVmSwap:\t0 kB\nThreads:\t");
   text.decimal(subject->task_count()).put('\n');
+  write_signal_sets(text, *subject);
+  write_capabilities(text, credentials);
+  write_processors_allowed(text, *subject);
+  text.text("voluntary_ctxt_switches:\t").decimal(subject->calls);
+  text.text("\nnonvoluntary_ctxt_switches:\t0\n");
 }
 
 void write_process_statistics(guest::TextWriter& text, const Process* subject) {
@@ -178,16 +276,25 @@ void write_process_statistics(guest::TextWriter& text, const Process* subject) {
   // pgrp, session, tty_nr, tpgid, flags
   text.decimal(subject->group).put(' ').decimal(subject->session).text(" 1281 ");
   text.decimal(subject->group).text(" 0 ");
-  // minflt … cstime
-  text.decimal(subject->page_faults).text(" 0 0 0 0 0 0 0 ");
+  // minflt, cminflt, majflt, cmajflt, utime, stime, cutime, cstime
+  const ProcessorTime used = time_of(*subject);
+  const ProcessorTime& children = subject->children_time;
+  text.decimal(subject->page_faults).put(' ').decimal(subject->children_page_faults);
+  text.text(" 0 0 ").decimal(used.user / kNanosecondsPerTick);
+  text.put(' ').decimal(used.system / kNanosecondsPerTick);
+  text.put(' ').decimal(children.user / kNanosecondsPerTick);
+  text.put(' ').decimal(children.system / kNanosecondsPerTick).put(' ');
   // priority, nice, num_threads, itrealvalue, starttime, vsize, rss, rsslim
-  text.text("20 0 ")
-      .decimal(subject->task_count())
+  const std::int32_t nice = subject->tasks() != nullptr ? subject->task().scheduling.niceness : 0;
+  text.decimal(static_cast<std::uint64_t>(20 + nice)).text(nice < 0 ? " -" : " ");
+  text.decimal(static_cast<std::uint64_t>(nice < 0 ? -nice : nice)).put(' ');
+  text.decimal(subject->task_count())
       .text(" 0 ")
       .decimal(subject->started_ns / kNanosecondsPerTick)
       .put(' ');
-  text.decimal(subject->space().segments().total_size()).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 18446744073709551615 ");
+  const MemorySizes sizes = sizes_of(*subject);
+  text.decimal(sizes.total).put(' ');
+  text.decimal(sizes.resident / kPage).text(" 18446744073709551615 ");
   // startcode, endcode, startstack, and the 24 fields after it
   text.text("0 0 ").decimal(subject->stack_start);
   for (unsigned field = 29; field <= 52; ++field) {
@@ -197,11 +304,12 @@ void write_process_statistics(guest::TextWriter& text, const Process* subject) {
 }
 
 void write_memory_sizes(guest::TextWriter& text, const Process* subject) {
-  text.decimal(subject->space().segments().total_size() / kPage).put(' ');
-  text.decimal(subject->space().resident() / kPage).text(" 0 0 0 0 0\n");
+  const MemorySizes sizes = sizes_of(*subject);
+  text.decimal(sizes.total / kPage).put(' ');
+  text.decimal(sizes.resident / kPage).text(" 0 0 0 0 0\n");
 }
 
-void write_limits(guest::TextWriter& text, const Process* /*subject*/) {
+void write_limits(guest::TextWriter& text, const Process* subject) {
   struct Line {
     std::string_view name;
     std::string_view unit;
@@ -222,7 +330,7 @@ void write_limits(guest::TextWriter& text, const Process* /*subject*/) {
   write_column(text, "Units", 10);
   text.put('\n');
   for (std::uint64_t number = 0; number < shim::kLimitCount; ++number) {
-    const shim::Limit limit = shim::limit_of(number);
+    const shim::Limit& limit = subject->limits[number];
     write_column(text, kLines[number].name, 26);
     write_limit(text, limit.current);
     write_limit(text, limit.maximum);

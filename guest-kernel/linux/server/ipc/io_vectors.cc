@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "guest-kernel/abi/layout.h"
+
 namespace linux_server {
 
 Result<void> IoVectors::read(AddressSpace& space, std::uint64_t address, std::uint64_t count) {
@@ -19,6 +21,10 @@ Result<void> IoVectors::read(AddressSpace& space, std::uint64_t address, std::ui
   for (const IoVector& vector : vectors) {
     if (static_cast<std::int64_t>(vector.size) < 0) {
       return fail(EINVAL);
+    }
+    if (vector.size != 0 &&
+        (vector.address > abi::kUserEnd || vector.size > abi::kUserEnd - vector.address)) {
+      return fail(EFAULT);
     }
     size_ = std::min(size_ + std::min(vector.size, kMaximumTransfer), kMaximumTransfer);
   }

@@ -19,8 +19,10 @@ class IoVectors {
   // EINVAL: too many, or one that is larger than any transfer; EFAULT; ENOMEM.
   Result<void> read(AddressSpace& space, std::uint64_t address, std::uint64_t count);
 
-  // All of their bytes, kMaximumTransfer at most.
-  UserBuffer buffer(AddressSpace& space) const { return {space, vectors_, size_}; }
+  // All of their bytes, kMaximumTransfer at most, or the first `most`.
+  UserBuffer buffer(AddressSpace& space, std::uint64_t most = kMaximumTransfer) const {
+    return {space, vectors_, std::min(size_, most)};
+  }
   std::uint64_t size() const { return size_; }
 
  private:

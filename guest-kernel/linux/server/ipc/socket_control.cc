@@ -45,9 +45,18 @@ Result<void> read_rights(Task& task, std::uint64_t address, std::uint64_t size,
       return fail(ENOMEM);
     }
   }
-  // As many as there may be open files; what nobody can receive any more does not count.
-  return sockets_in_flight() > DescriptorTable::kMaximum * 4 ? Result<void>(fail(ETOOMANYREFS))
-                                                             : Result<void>();
+  constexpr std::uint32_t kMaximumInFlight = 4096;
+  return sockets_in_flight() > kMaximumInFlight ? Result<void>(fail(ETOOMANYREFS)) : Result<void>();
+}
+
+// Only who has the right to may speak for others (unix(7)).
+bool may_claim(const Process& process, const SocketCredentials& claimed) {
+  const Credentials& own = process.credentials;
+  const bool user = claimed.user == own.real_user || claimed.user == own.effective_user ||
+                    claimed.user == own.saved_user || own.has(Capability::kSetUser);
+  const bool group = claimed.group == own.real_group || claimed.group == own.effective_group ||
+                     claimed.group == own.saved_group || own.has(Capability::kSetGroup);
+  return user && group && (claimed.process == process.id() || own.has(Capability::kAdministrate));
 }
 
 }  // namespace
@@ -80,6 +89,9 @@ Result<void> read_control(Task& task, std::uint64_t address, std::uint64_t size,
       const auto given = space.read_value<SocketCredentials>(data);
       if (!given) {
         return fail(EFAULT);
+      }
+      if (!may_claim(*task.process, *given)) {
+        return fail(EPERM);
       }
       credentials = *given;
     } else if (header->level == kSocketLevel) {

@@ -16,7 +16,7 @@ constinit bool is_burying = false;
 }  // namespace
 
 SocketCredentials credentials_of(const Process& process) {
-  return {process.id(), 0, 0};
+  return {process.id(), process.credentials.effective_user, process.credentials.effective_group};
 }
 
 std::uint32_t sockets_in_flight() {

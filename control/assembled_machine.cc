@@ -2,7 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <utility>
@@ -10,7 +12,6 @@
 #include "control/manifest_clock.h"
 #include "control/memory_figures.h"
 #include "device-model/virtio/block_device.h"
-#include "device-model/virtio/console_device.h"
 #include "device-model/virtio/entropy_device.h"
 #include "vmm/serial_16550.h"
 
@@ -87,8 +88,7 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     case proto::Device::kMachineControl:
       return add_machine_control(device);
     case proto::Device::kVirtioConsole:
-      return add_virtio(device,
-                        std::make_unique<device::ConsoleDevice>(console_->make_virtio_backend()));
+      return add_console(device);
     case proto::Device::kVirtioEntropy:
       return add_virtio(device, std::make_unique<device::EntropyDevice>());
     case proto::Device::kVirtioBlock: {
@@ -115,6 +115,30 @@ Result<void> AssembledMachine::add_virtio(const proto::Device& device,
                 device.address(), device.gsi(), node.address, node.gsi);
   }
   return {};
+}
+
+Result<void> AssembledMachine::add_console(const proto::Device& device) {
+  const bool is_terminal = device.virtio_console().has_size();
+  auto console =
+      std::make_unique<device::ConsoleDevice>(console_->make_virtio_backend(), is_terminal);
+  device::ConsoleDevice* const raw = console.get();
+  if (auto added = add_virtio(device, std::move(console)); !added) {
+    return added;
+  }
+  if (is_terminal) {
+    sized_console_ = raw;
+    resize_console(device.virtio_console().size());
+  }
+  return {};
+}
+
+void AssembledMachine::resize_console(const proto::ConsoleSize& size) {
+  const auto clamp = [](std::uint32_t value) {
+    return static_cast<std::uint16_t>(std::min<std::uint32_t>(value, UINT16_MAX));
+  };
+  if (sized_console_ != nullptr) {
+    sized_console_->set_size(clamp(size.columns()), clamp(size.rows()));
+  }
 }
 
 Result<void> AssembledMachine::add_serial(const proto::Device& device) {
@@ -186,6 +210,13 @@ proto::Measurements AssembledMachine::measure(const proto::Configuration& config
   measure_milestones(*measurements.mutable_milestones(), configuration.started_at_ns());
   if (configuration.measure_memory()) {
     measure_memory(*measurements.mutable_memory());
+  }
+  if (machine_control_) {
+    for (const auto& [number, count] : machine_control_->missed_calls()) {
+      proto::MissedCall& missed = *measurements.add_missed_calls();
+      missed.set_number(number);
+      missed.set_count(count);
+    }
   }
   for (unsigned vcpu = 0; vcpu < machine_->vcpu_count(); ++vcpu) {
     const vmm::ExitCounts::Snapshot counts = machine_->exit_counts(vcpu);

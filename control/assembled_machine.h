@@ -8,6 +8,7 @@
 #include "control/console_port.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
+#include "device-model/virtio/console_device.h"
 #include "device-model/virtio/virtio_bus.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
@@ -29,6 +30,9 @@ class AssembledMachine {
 
   vmm::Machine& machine() { return *machine_; }
 
+  // The console's terminal has this size now. Nothing happens without a console that is one.
+  void resize_console(const ensemble::vmm::v1::ConsoleSize& size);
+
   // What a stopped machine did, as far as the configuration asks for it.
   ensemble::vmm::v1::Measurements measure(
       const ensemble::vmm::v1::Configuration& configuration) const;
@@ -37,6 +41,7 @@ class AssembledMachine {
   AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
+  Result<void> add_console(const ensemble::vmm::v1::Device& device);
   Result<void> add_serial(const ensemble::vmm::v1::Device& device);
   Result<void> add_machine_control(const ensemble::vmm::v1::Device& device);
   Result<void> add_virtio(const ensemble::vmm::v1::Device& device,
@@ -53,6 +58,7 @@ class AssembledMachine {
   std::unique_ptr<vmm::MachineControl> machine_control_;
   std::unique_ptr<MachineConsole> console_;
   std::unique_ptr<device::VirtioBus> virtio_bus_;
+  device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
 };
 
 }  // namespace ensemble::control

@@ -26,20 +26,23 @@ namespace {
 constexpr int kProblemFound = 1;
 
 constexpr const char* kOverview = R"(Examples:
-  ensemble run watch                       list what a watch is made of
+  ensemble run phone                       a shell on a phone
+  ensemble run watch -- /bin/devices       list what a watch is made of
   ensemble run phone -- /bin/busybox uname -a
-  ensemble run ./my-device.yaml --cpus 4 --memory 512M -- /bin/busybox sh
+  ensemble run ./my-device.yaml --cpus 4 --memory 512M -- /bin/busybox free
   ensemble doctor                          can this host run devices?
 
 `ensemble COMMAND --help` tells more about each command.)";
 
 constexpr const char* kRunHelp =
     R"(PROFILE is the name of a profile (see `ensemble profile list`) or a path to a
-YAML file of your own. The terminal is the device's console.
+YAML file of your own. The terminal is the device's console. Without a COMMAND
+it has a shell: /bin/bash where the root file system has it, or else /bin/sh. It
+reads its commands from standard input, and its exit code is the device's.
 
 Keys:
   Ctrl-A x  stop the device     Ctrl-A a  send Ctrl-A     Ctrl-A h  help
-  Ctrl-C and all other keys go to the device.
+  Ctrl-C, Ctrl-Z and all other keys go to the device, and so does the terminal's size.
 
 Exit code:
   the command's own, or
@@ -51,6 +54,8 @@ Exit code:
 
 Examples:
   ensemble run tablet
+  ensemble run tablet -- /bin/devices
+  echo "free; df" | ensemble run watch
   ensemble run phone -- /bin/busybox uname -a
   ensemble run watch --report run.json -- /bin/busybox true
   ensemble run phone --disk disk.img --memory 1G --cpus 2
@@ -166,7 +171,7 @@ void Grammar::add_run() {
   app.add_option("--rootfs,--initrd", run_.rootfs,
                  "Root file system to use, a newc cpio archive; scripts/rootfs makes them");
   app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
-  app.add_option("--report", run_.report, "Write times, memory and exits to this file, as JSON");
+  app.add_option("--report", run_.report, "Write times, memory, exits and missed system calls to this file, as JSON");
   set_action(app, [this] { return run(run_, log_level_); });
 }
 

@@ -18,6 +18,7 @@ namespace proto = ensemble::vmm::v1;
 // A pipe that polls writable takes this much without blocking.
 constexpr std::size_t kOutputChunk = PIPE_BUF;
 constexpr std::size_t kInputChunk = 4096;
+constexpr std::uint64_t kResizeId = UINT64_MAX - 1;
 constexpr char kEndOfTransmission = '\x04';
 
 // How long a device may take to stop before its process is killed.
@@ -26,7 +27,7 @@ constexpr std::chrono::seconds kStopTimeout{3};
 sigset_t session_signals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT}) {
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH}) {
     ::sigaddset(&set, signal_number);
   }
   return set;
@@ -126,6 +127,8 @@ Result<void> ConsoleSession::handle_signals() {
     const int signal_number = static_cast<int>(received.ssi_signo);
     if (signal_number == SIGTSTP) {
       suspend();
+    } else if (signal_number == SIGWINCH) {
+      tell_size();
     } else if (signal_number == SIGCONT) {
       if (terminal_) {
         if (auto raw = terminal_->enter(); !raw) {
@@ -140,6 +143,19 @@ Result<void> ConsoleSession::handle_signals() {
     }
   }
   return {};
+}
+
+void ConsoleSession::tell_size() {
+  if (!input_is_terminal_ || !control_open_ || stop_deadline_) {
+    return;
+  }
+  const TerminalSize size = terminal_size(STDIN_FILENO);
+  proto::Request request;
+  request.set_id(kResizeId);
+  request.mutable_resize_console()->mutable_size()->set_columns(size.columns);
+  request.mutable_resize_console()->mutable_size()->set_rows(size.rows);
+  // A process that is gone needs no size.
+  (void)write_message(child_.control(), request);
 }
 
 void ConsoleSession::suspend() {

@@ -59,6 +59,7 @@ class ConsoleSession {
   void handle_keys(std::string_view typed);
   void handle_message(const ensemble::vmm::v1::FromVmm& message);
   void request_stop();
+  void tell_size();
   void give_up_output();
 
   VmmChild& child_;

@@ -14,6 +14,7 @@
 
 #include "control/memory_size.h"
 #include "control/message_stream.h"
+#include "control/raw_terminal.h"
 #include "device-model/device_tree.h"
 #include "device-model/machine_description.h"
 #include "device-model/machine_layout.h"
@@ -190,7 +191,13 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
   control.mutable_machine_control();
 
   VirtioPlaces places(configuration, machine);
-  places.add("console", kVirtioConsoleId).mutable_virtio_console();
+  proto::VirtioConsole& console =
+      *places.add("console", kVirtioConsoleId).mutable_virtio_console();
+  if (::isatty(STDIN_FILENO) == 1) {
+    const TerminalSize size = terminal_size(STDIN_FILENO);
+    console.mutable_size()->set_columns(size.columns);
+    console.mutable_size()->set_rows(size.rows);
+  }
   places.add("entropy", kVirtioEntropyId).mutable_virtio_entropy();
   if (options.disk) {
     if (auto checked = check_file("disk", *options.disk, O_RDWR); !checked) {
@@ -201,6 +208,20 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     block.set_serial(configuration.name().substr(0, kLongestSerial));
   }
   return {};
+}
+
+// What the terminal calls itself, if that is a name and the console is one.
+std::optional<std::string> terminal_type() {
+  constexpr std::string_view kNameCharacters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._";
+  constexpr std::size_t kLongestName = 64;
+  const char* value = std::getenv("TERM");
+  const std::string name = value == nullptr ? "" : value;
+  if (::isatty(STDIN_FILENO) != 1 || name.empty() || name.size() > kLongestName ||
+      name.find_first_not_of(kNameCharacters) != std::string::npos) {
+    return std::nullopt;
+  }
+  return name;
 }
 
 std::uint64_t nanoseconds_since_1970() {
@@ -252,6 +273,9 @@ Result<proto::Configuration> make_configuration(const RunOptions& options,
   device::MachineDescription machine;
   machine.product = profile;
   machine.arguments = options.command;
+  if (const auto type = terminal_type()) {
+    machine.environment.push_back("TERM=" + *type);
+  }
   auto done = add_boot_files(configuration, options, files);
   if (done) {
     done = add_devices(configuration, machine, options);

@@ -126,6 +126,9 @@ void DeviceProcess::obey(const proto::Request& request) {
     case proto::Request::kGetStatus:
       *reply.mutable_status() = status();
       break;
+    case proto::Request::kResizeConsole:
+      done = resize_console(request.resize_console().size());
+      break;
     case proto::Request::BODY_NOT_SET:
       done =
           fail("request {} asks for nothing that this version of ensemble-vmm knows", request.id());
@@ -168,6 +171,20 @@ Result<void> DeviceProcess::with_machine(Result<void> (vmm::Machine::*action)())
     message.mutable_event()->set_state_changed(to_proto(after));
     send(message);
   }
+  return {};
+}
+
+Result<void> DeviceProcess::resize_console(const proto::ConsoleSize& size) {
+  if (!machine_) {
+    return fail("the device is not configured");
+  }
+  // Also for the machine after a reset.
+  for (proto::Device& device : *configuration_->mutable_devices()) {
+    if (device.virtio_console().has_size()) {
+      *device.mutable_virtio_console()->mutable_size() = size;
+    }
+  }
+  machine_->resize_console(size);
   return {};
 }
 

@@ -36,6 +36,7 @@ class DeviceProcess {
   void obey(const ensemble::vmm::v1::Request& request);
   Result<void> configure(const ensemble::vmm::v1::Configuration& configuration);
   Result<void> with_machine(Result<void> (vmm::Machine::*action)());
+  Result<void> resize_console(const ensemble::vmm::v1::ConsoleSize& size);
   Result<void> stop();
   Result<void> make_machine();
   void machine_stopped(const vmm::StopReason& reason);

@@ -1,5 +1,6 @@
 #include "control/raw_terminal.h"
 
+#include <sys/ioctl.h>
 #include <termios.h>
 
 #include <array>
@@ -35,6 +36,14 @@ void set_fatal_handlers(void (*handler)(int)) {
 }
 
 }  // namespace
+
+TerminalSize terminal_size(int descriptor) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) {
+    return {};
+  }
+  return {size.ws_col, size.ws_row};
+}
 
 RawTerminal::RawTerminal(int descriptor) {
   terminal_descriptor = descriptor;

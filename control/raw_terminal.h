@@ -4,6 +4,14 @@
 
 namespace ensemble::control {
 
+struct TerminalSize {
+  unsigned columns = 0;
+  unsigned rows = 0;
+};
+
+// Its size in characters; zeros where it is not known.
+TerminalSize terminal_size(int descriptor);
+
 // Takes a terminal out of line mode for its life time, so that every key reaches the device as it
 // is typed; what is printed is processed as before. The terminal is also put back when the process
 // dies of a fatal signal (SIGSEGV, SIGABRT…). At most one object exists at a time.

@@ -1,5 +1,7 @@
 #include "control/report.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -39,6 +41,29 @@ Json memory_json(const ensemble::vmm::v1::Measurements& measurements) {
           {"guest_touched_kib", measurements.memory().guest_touched_kib()}};
 }
 
+constexpr std::pair<std::uint32_t, const char*> kCallNames[] = {
+#define CALL(number, name) {number, name},
+#include "control/system_call_names.inc"
+#undef CALL
+};
+
+std::string call_name(std::uint32_t number) {
+  for (const auto& [known, name] : kCallNames) {
+    if (known == number) {
+      return name;
+    }
+  }
+  return fmt::format("number_{}", number);
+}
+
+Json missed_calls_json(const ensemble::vmm::v1::Measurements& measurements) {
+  Json calls = Json::array();
+  for (const auto& missed : measurements.missed_calls()) {
+    calls.push_back({{"name", call_name(missed.number())}, {"count", missed.count()}});
+  }
+  return calls;
+}
+
 }  // namespace
 
 std::string to_json(const RunReport& report) {
@@ -53,6 +78,7 @@ std::string to_json(const RunReport& report) {
                      {"exit_code", report.exit_code},
                      {"boot", boot_json(report.measurements.milestones())},
                      {"memory", memory_json(report.measurements)},
+                     {"missed_calls", missed_calls_json(report.measurements)},
                      {"exits", exits}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

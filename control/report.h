@@ -24,6 +24,8 @@ struct RunReport {
 //   entry_to_first_user_us  from there to the first ring-3 instruction
 //   entry_to_command_us     from the kernel's first instruction to the start of the command
 //   total_us                start of ensemble-vmm to the start of the command
+// "missed_calls" has the name of each system call that a program made and the guest does not have
+// ("number_N" where Linux has none either), and how often.
 std::string to_json(const RunReport& report);
 
 }  // namespace ensemble::control

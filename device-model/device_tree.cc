@@ -74,6 +74,9 @@ void write_chosen(DeviceTreeWriter& tree, const MachineDescription& machine) {
     if (!machine.arguments.empty()) {
       tree.strings("ensemble,argv", machine.arguments);
     }
+    if (!machine.environment.empty()) {
+      tree.strings("ensemble,environment", machine.environment);
+    }
     tree.cell64("ensemble,start-time", machine.start_time);
     if (!machine.console_is_terminal) {
       tree.flag("ensemble,console-is-data");

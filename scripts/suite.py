@@ -20,6 +20,8 @@ RESULTS = BUILD / "results"
 JOBS = os.cpu_count() or 1
 FUZZ_SECONDS = int(os.environ.get("ENSEMBLE_FUZZ_SECONDS", "60"))
 MINIMUM_COVERAGE = 85
+CALL_SECONDS = 60
+NIGHTLY_CALL_SECONDS = 600
 
 
 class Report:
@@ -252,6 +254,22 @@ def stage_fuzz(report):
         report.add("failed" if code or not runs else "passed", "fuzz", name, output[-6000:])
 
 
+def stage_calls(report):
+    """random hostile system calls and damaged programs in a guest, for a minute on lane P"""
+    build("release")
+    seconds = NIGHTLY_CALL_SECONDS if os.environ.get("ENSEMBLE_NIGHTLY") else CALL_SECONDS
+    seed = os.environ.get("ENSEMBLE_CALL_SEED", "1")
+    runs = {f"random calls for {seconds} s from seed {seed}": ["fuzz_calls", seconds, seed],
+            "damaged programs": ["bad_elf"]}
+    for name, command in runs.items():
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            report.add("skipped", "calls", name, "/dev/kvm is missing or forbidden on this host")
+            continue
+        check(report, "calls", name,
+              ["build/release/bin/ensemble", "run", "phone", "--rootfs", "build/release/guest-programs.cpio",
+               "--", "/test/" + command[0], *command[1:]], timeout=seconds + 300)
+
+
 def stage_lane_s(report):
     """the same tests inside a stock Debian kernel with hardware KVM, emulated by QEMU"""
     build("release")
@@ -292,6 +310,7 @@ STAGES = {
     "lane-t": stage_lane_t,
     "launches": stage_launches,
     "fuzz": stage_fuzz,
+    "calls": stage_calls,
     "coverage": stage_coverage,
     "contract": stage_contract,
     "tidy": stage_tidy,
@@ -325,6 +344,8 @@ def run_stage(report, name):
 
 def main():
     parser = argparse.ArgumentParser(prog="test", description="Runs the test suite.")
+    parser.add_argument("--nightly", action="store_true",
+                        help="the runs that a night has time for: ten minutes of random system calls")
     parser.add_argument("--list", action="store_true", help="say what the stages are")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="run these stages only")
     arguments = parser.parse_args()
@@ -333,6 +354,8 @@ def main():
             note = " (on request)" if name in ON_REQUEST else ""
             print(f"{name:<9} {function.__doc__}{note}")
         return 0
+    if arguments.nightly:
+        os.environ["ENSEMBLE_NIGHTLY"] = "1"
     unknown = [name for name in arguments.stages if name not in STAGES]
     if unknown:
         parser.error(f"there is no stage '{unknown[0]}'; the stages are {', '.join(STAGES)}")

@@ -1,6 +1,7 @@
 #include "vmm/machine_control.h"
 
 #include <cstring>
+#include <utility>
 
 namespace ensemble::vmm {
 namespace {
@@ -8,11 +9,15 @@ namespace {
 constexpr uint64_t kFinishRegister = 0x00;
 constexpr uint64_t kFirstMilestone = 0x08;
 constexpr uint64_t kMilestoneStride = 8;
+constexpr uint64_t kMissedCallNumber = 0x28;
+constexpr uint64_t kMissedCallCount = 0x2c;
 
 // The low half of the finish register; the high half is the exit code.
 constexpr uint32_t kPass = 0x5555;
 constexpr uint32_t kFail = 0x3333;
 constexpr uint32_t kReset = 0x7777;
+
+constexpr uint32_t kVersionWithMissedCalls = 2;
 
 }  // namespace
 
@@ -32,6 +37,14 @@ void MachineControl::write(uint64_t offset, std::span<const std::byte> data) {
   std::memcpy(&value, data.data(), sizeof(value));
   if (offset == kFinishRegister) {
     finish(value);
+    return;
+  }
+  if (offset == kMissedCallNumber) {
+    missed_call_ = value;
+    return;
+  }
+  if (offset == kMissedCallCount) {
+    count_missed_call(value);
     return;
   }
   if (offset < kFirstMilestone || offset % sizeof(value) != 0) {
@@ -66,16 +79,28 @@ void MachineControl::finish(uint32_t value) {
   }
 }
 
+void MachineControl::count_missed_call(uint32_t count) {
+  if (missed_calls_.size() < kMissedCallLimit || missed_calls_.contains(missed_call_)) {
+    missed_calls_[missed_call_] = count;
+  }
+}
+
 Result<void> MachineControl::save(StateWriter& writer) const {
   for (const Latch& latch : milestones_) {
     writer.u32(latch.low);
     writer.boolean(latch.value.has_value());
     writer.u64(latch.value.value_or(0));
   }
+  writer.u32(missed_call_);
+  writer.u32(static_cast<uint32_t>(missed_calls_.size()));
+  for (const auto& [number, count] : missed_calls_) {
+    writer.u32(number);
+    writer.u32(count);
+  }
   return {};
 }
 
-Result<void> MachineControl::restore(StateReader& reader, uint32_t) {
+Result<void> MachineControl::restore(StateReader& reader, uint32_t version) {
   std::array<Latch, kMilestoneCount> milestones;
   for (Latch& latch : milestones) {
     latch.low = reader.u32();
@@ -85,10 +110,22 @@ Result<void> MachineControl::restore(StateReader& reader, uint32_t) {
       latch.value = value;
     }
   }
+  uint32_t missed_call = 0;
+  std::map<uint32_t, uint32_t> missed_calls;
+  if (version >= kVersionWithMissedCalls) {
+    missed_call = reader.u32();
+    const uint32_t entries = reader.u32();
+    for (uint32_t i = 0; i < entries && i < kMissedCallLimit; ++i) {
+      const uint32_t number = reader.u32();
+      missed_calls[number] = reader.u32();
+    }
+  }
   if (auto finished = reader.finish(); !finished) {
     return finished;
   }
   milestones_ = milestones;
+  missed_call_ = missed_call;
+  missed_calls_ = std::move(missed_calls);
   return {};
 }
 

@@ -20,10 +20,10 @@ void append(std::vector<std::byte>& bytes, std::uint16_t value) {
 
 }  // namespace
 
-ConsoleDevice::ConsoleDevice(std::unique_ptr<ConsoleBackend> backend)
+ConsoleDevice::ConsoleDevice(std::unique_ptr<ConsoleBackend> backend, bool has_size)
     : VirtioDevice({.kind = "console",
                     .device_id = kConsoleDeviceId,
-                    .features = feature_mask(kFeatureSize),
+                    .features = has_size ? feature_mask(kFeatureSize) : 0,
                     .queue_sizes = {kQueueSize, kQueueSize}}),
       backend_(std::move(backend)) {
   backend_->set_handlers([this] { transmit(); }, [this] { receive(); });

@@ -17,7 +17,8 @@ class ConsoleDevice final : public VirtioDevice {
   static constexpr std::uint16_t kReceiveQueue = 0;
   static constexpr std::uint16_t kTransmitQueue = 1;
 
-  explicit ConsoleDevice(std::unique_ptr<ConsoleBackend> backend);
+  // `has_size`: whether the driver is told of the terminal's size.
+  explicit ConsoleDevice(std::unique_ptr<ConsoleBackend> backend, bool has_size = true);
   ~ConsoleDevice() override;
 
   // The size of the terminal, in characters. Tells the driver. With the device lock held.

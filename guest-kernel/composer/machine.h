@@ -45,7 +45,8 @@ struct Machine {
   std::uint64_t machine_control = 0;  // physical address; 0: none
   std::string_view product_name;      // of "ensemble,NAME"; empty: not said
   std::string_view arguments;         // the command: NUL-terminated strings
-  std::uint32_t argument_count = 0;
+  std::uint32_t argument_count = 0;   // 0: the default command
+  std::string_view environment;       // for the command, beside the usual: NUL-terminated strings
 };
 
 }  // namespace composer

@@ -168,6 +168,7 @@ void read_chosen(const void* tree, Machine& machine) {
   machine.console_is_data =
       fdt_getprop(tree, chosen, "ensemble,console-is-data", nullptr) != nullptr;
   machine.arguments = string_list(tree, chosen, "ensemble,argv");
+  machine.environment = string_list(tree, chosen, "ensemble,environment");
   for (const char c : machine.arguments) {
     machine.argument_count += c == '\0' ? 1 : 0;
   }

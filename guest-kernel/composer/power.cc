@@ -13,6 +13,8 @@ namespace {
 
 // Machine control: register indices and commands (docs/machine.md).
 constexpr std::size_t kFirstMilestone = 2;
+constexpr std::size_t kMissedCallNumber = 10;
+constexpr std::size_t kMissedCallCount = 11;
 constexpr std::uint32_t kPowerOff = 0x5555;
 constexpr std::uint32_t kPowerOffWithCode = 0x3333;
 constexpr std::uint32_t kReset = 0x7777;
@@ -42,13 +44,17 @@ void print_milestones(const Milestones& milestones) {
 }  // namespace
 
 volatile std::uint32_t* Power::registers() const {
+  if (registers_ != nullptr) {
+    return registers_;
+  }
   const std::uint64_t offset = machine_->machine_control - kDeviceMemoryBase;
   if (machine_->machine_control < kDeviceMemoryBase || offset % abi::kPageSize != 0 ||
       guest::map(abi::kSelfSlot, kMachineControlAddress, abi::kComposerDeviceMemory, offset,
                  abi::kPageSize, abi::kRightRead | abi::kRightWrite) != guest::Status::kOk) {
     return nullptr;
   }
-  return reinterpret_cast<volatile std::uint32_t*>(kMachineControlAddress);
+  registers_ = reinterpret_cast<volatile std::uint32_t*>(kMachineControlAddress);
+  return registers_;
 }
 
 void Power::off(std::uint64_t exit_code, const Milestones& milestones) const {
@@ -70,6 +76,13 @@ void Power::off(std::uint64_t exit_code, const Milestones& milestones) const {
     guest::write_port(abi::kComposerPorts, kKeyboardPort, 1, kPulseReset);
   }
   stop_for_ever();
+}
+
+void Power::report_missed_call(std::uint32_t number, std::uint32_t count) const {
+  if (volatile std::uint32_t* control = registers()) {
+    control[kMissedCallNumber] = number;
+    control[kMissedCallCount] = count;
+  }
 }
 
 void Power::reset() const {

@@ -26,6 +26,8 @@ class Power {
   constexpr explicit Power(const Machine& machine) : machine_(&machine) {}
 
   [[noreturn]] void off(std::uint64_t exit_code, const Milestones& milestones) const;
+  // Tells machine control, where there is one, of a system call that programs missed.
+  void report_missed_call(std::uint32_t number, std::uint32_t count) const;
   [[noreturn]] void reset() const;
   // Says why on the 16550, then powers off with kFailureCode.
   [[noreturn]] void fail(std::string_view sentence, std::string_view detail = {}) const;
@@ -35,6 +37,7 @@ class Power {
   volatile std::uint32_t* registers() const;
 
   const Machine* machine_;
+  mutable volatile std::uint32_t* registers_ = nullptr;
 };
 
 }  // namespace composer

@@ -20,8 +20,6 @@ constexpr std::uint64_t kSlots = 4096;
 constexpr Slot kFirstGivenSlot = 16;
 // Kernel memory that the composer keeps, to start drivers later and again.
 constexpr std::uint64_t kReservePages = 64;
-// Without a command the device shows what it is.
-constexpr std::string_view kDefaultCommand("/bin/devices\0", 13);
 
 constexpr std::uint64_t page_up(std::uint64_t value) {
   return (value + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
@@ -157,18 +155,21 @@ void LinuxServer::defer_information() {
   }
 }
 
-void LinuxServer::give_arguments(std::string_view arguments, std::uint32_t count) {
-  std::memcpy(instance_.block.bytes.data() + instance_.extra_offset, arguments.data(),
-              arguments.size());
-  describe({Role::kArguments, count, guest::kNoSlot, instance_.address_of(instance_.extra_offset),
-            arguments.size(), 0});
+void LinuxServer::give_command(const Machine& machine) {
+  std::byte* const out = instance_.block.bytes.data() + instance_.extra_offset;
+  std::memcpy(out, machine.arguments.data(), machine.arguments.size());
+  std::memcpy(out + machine.arguments.size(), machine.environment.data(),
+              machine.environment.size());
+  describe({Role::kArguments, machine.argument_count, guest::kNoSlot,
+            instance_.address_of(instance_.extra_offset),
+            machine.arguments.size() + machine.environment.size(), 0});
 }
 
 const char* LinuxServer::start(System& system, Services& services) {
   system_ = &system;
   services_ = &services;
-  const bool has_command = system.machine.argument_count != 0;
-  const std::string_view arguments = has_command ? system.machine.arguments : kDefaultCommand;
+  const std::size_t command_size =
+      system.machine.arguments.size() + system.machine.environment.size();
   const char* reason = nullptr;
   const auto program =
       find_program(system.archive, system.archive_offset, kProgram, kServerSize, reason);
@@ -176,7 +177,7 @@ const char* LinuxServer::start(System& system, Services& services) {
     return reason;
   }
   const auto instance =
-      make_instance(system.memory, *program, kServerAddress, arguments.size(), kServerSize);
+      make_instance(system.memory, *program, kServerAddress, command_size, kServerSize);
   if (!instance) {
     return "not enough memory for it, or it is larger than 1 MiB";
   }
@@ -192,7 +193,7 @@ const char* LinuxServer::start(System& system, Services& services) {
   guest::copy_text(info.product_name, system.machine.product_name);
   give({Role::kOwnPort, 0, 0, 0, 0, 0}, kServerPortSlot, abi::kAllRights);
   give({Role::kControl, 0, 0, 0, 0, 0}, kOwnPortSlot, abi::kRightCall, kControlBadge);
-  give_arguments(arguments, has_command ? system.machine.argument_count : 1);
+  give_command(system.machine);
   give_memory();
   give_root();
   map_boot_archive();

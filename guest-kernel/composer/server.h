@@ -43,7 +43,7 @@ class LinuxServer {
   void give_drivers();
   void map_shared_memory(const Service& service);
   void defer_information();
-  void give_arguments(std::string_view arguments, std::uint32_t count);
+  void give_command(const Machine& machine);
 
   System* system_ = nullptr;
   Services* services_ = nullptr;

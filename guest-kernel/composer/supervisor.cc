@@ -8,6 +8,7 @@
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/format.h"
+#include "guest-kernel/lib/missed_calls.h"
 
 namespace composer {
 namespace {
@@ -56,6 +57,15 @@ void Supervisor::begin_shutdown() {
 
 // False: the caller gets no answer, the machine ends first.
 bool Supervisor::handle_control(const guest::Message& request, guest::Message& reply) {
+  if (request[0] == guest::kMissedCallsRequest) {
+    for (std::size_t index = 1; index < request.word.size(); ++index) {
+      if (request[index] != 0) {
+        system_->power.report_missed_call(static_cast<std::uint32_t>(request[index] >> 32),
+                                          static_cast<std::uint32_t>(request[index]));
+      }
+    }
+    return true;
+  }
   switch (static_cast<guest::ControlRequest>(request[0])) {
     case guest::ControlRequest::kCommandStarted:
       milestones_.command_started = request[1];

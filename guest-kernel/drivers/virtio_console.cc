@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "guest-kernel/drivers/virtio_transport.h"
+#include "guest-kernel/lib/console_window.h"
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/program.h"
 
@@ -15,6 +16,7 @@ namespace {
 using driver::VirtioQueue;
 
 constexpr std::uint32_t kDeviceId = 3;
+constexpr std::uint64_t kFeatureSize = 1;
 constexpr std::uint32_t kReceiveQueue = 0;
 constexpr std::uint32_t kTransmitQueue = 1;
 constexpr std::uint16_t kReceiveSize = 8;
@@ -42,7 +44,9 @@ class Console {
         output_(header(shared).output,
                 ring(shared, guest::kConsoleOutputOffset, guest::kConsoleOutputSize)),
         input_(header(shared).input,
-               ring(shared, guest::kConsoleInputOffset, guest::kConsoleInputSize)) {}
+               ring(shared, guest::kConsoleInputOffset, guest::kConsoleInputSize)),
+        window_(reinterpret_cast<guest::ConsoleWindow*>(shared.address +
+                                                        guest::kConsoleWindowOffset)) {}
 
   void start() {
     transport_->add_queue(kReceiveQueue, receive_);
@@ -52,6 +56,7 @@ class Console {
       offer(i);
     }
     transport_->notify(kReceiveQueue, receive_);
+    read_window();
   }
 
   void run() {
@@ -89,6 +94,7 @@ class Console {
   void work(std::uint64_t signals) {
     if ((signals & driver::kInterruptSignal) != 0) {
       transport_->acknowledge_device();
+      read_window();
     }
     draining_ |= (signals & driver::kDrainSignal) != 0;
     do {
@@ -106,6 +112,18 @@ class Console {
     if (draining_ && in_flight_ == 0) {
       draining_ = false;
       driver_->signal_supervisor();
+    }
+  }
+
+  // Only a console that is a terminal offers its size. Its change comes as an interrupt, like all
+  // else: asking for the cause costs as much as reading it.
+  void read_window() {
+    if (!transport_->has(kFeatureSize)) {
+      return;
+    }
+    const std::uint32_t size = transport_->read_configuration(0);
+    if (window_->exchange(size, std::memory_order_relaxed) != size) {
+      driver_->signal_client();
     }
   }
 
@@ -210,6 +228,7 @@ class Console {
   std::uint64_t output_physical_;
   guest::ByteRingConsumer output_;
   guest::ByteRingProducer input_;
+  guest::ConsoleWindow* window_;
   std::span<const std::byte> pending_;  // received, not yet in the ring
   std::uint16_t pending_buffer_ = 0;
   std::size_t in_flight_ = 0;  // bytes that the device has
@@ -230,7 +249,7 @@ void program_main(guest::StartInfo& info) {
   if (dma.size < kDmaSize || shared.size < guest::kConsoleSharedSize) {
     driver.fail("the memory that it was given is too small");
   }
-  transport.begin(kDeviceId);
+  transport.begin(kDeviceId, kFeatureSize);
   // What an earlier run of this driver left; the device is reset and does not look.
   std::memset(driver::bytes_of(dma).data(), 0, kBuffersOffset);
   Console console(driver, transport, dma, shared);

@@ -35,7 +35,7 @@ enum class Role : std::uint32_t {
   kHighMemory,  // the same, above 4 GiB
   kRoot,        // region, read-only, not mapped: newc archive, the root file system
   kBootArchive,  // mapped, read-only, no capability: the native tools, as a newc archive
-  kArguments,    // mapped: the command, as NUL-terminated strings; `value` counts them
+  kArguments,  // mapped: NUL-terminated strings: `value` of them the command, then its environment
 };
 
 struct Resource {

@@ -26,6 +26,11 @@ RunReport watch_report() {
   memory.set_guest_touched_kib(4'000);
   (*report.measurements.mutable_exits())["port_write"] = 12;
   (*report.measurements.mutable_exits())["mmio_read"] = 40;
+  for (const auto& [number, count] : {std::pair(425U, 2U), std::pair(4'000'000'000U, 1U)}) {
+    auto& missed = *report.measurements.add_missed_calls();
+    missed.set_number(number);
+    missed.set_count(count);
+  }
   return report;
 }
 
@@ -36,6 +41,8 @@ TEST(Report, HoldsEveryField) {
     "boot": {"vmm_start_to_entry_us": 10000, "entry_to_first_user_us": 4000,
              "entry_to_command_us": 20000, "total_us": 30000},
     "memory": {"vmm_rss_kib": 5000, "guest_touched_kib": 4000},
+    "missed_calls": [{"name": "io_uring_setup", "count": 2},
+                     {"name": "number_4000000000", "count": 1}],
     "exits": {"mmio_read": 40, "port_write": 12}})");
   EXPECT_EQ(Json::parse(to_json(watch_report())), expected);
 }

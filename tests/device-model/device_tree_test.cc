@@ -99,6 +99,7 @@ TEST(DeviceTree, DescribesTheMachine) {
 TEST(DeviceTree, SaysThatTheConsoleIsNoTerminal) {
   MachineDescription machine = describe("watch");
   machine.console_is_terminal = false;
+  machine.environment = {"TERM=xterm", "A=b"};
   EXPECT_TRUE(encode(machine).has("/chosen", "ensemble,console-is-data"));
 }
 

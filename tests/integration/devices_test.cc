@@ -18,12 +18,13 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
-// What `/bin/devices` prints, which is also what a device without a command runs.
+// What `/bin/devices` prints.
 class DeviceList {
  public:
   explicit DeviceList(const Arguments& arguments) {
     Arguments command{"run"};
     command.insert(command.end(), arguments.begin(), arguments.end());
+    command.insert(command.end(), {"--", "/bin/devices"});
     const Outcome outcome = run_ensemble(command);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
     std::istringstream lines(outcome.output);

@@ -37,7 +37,7 @@ TEST_F(MachineControlTest, Resets) {
 TEST_F(MachineControlTest, IgnoresWhatItDoesNotKnow) {
   write(0, 0x1234);
   write(4, 0x5555);
-  write(0x28, 1);
+  write(0x30, 1);
   write(0x9, 1);
   control.write(0, bytes_of("UU"));
   std::array<std::byte, 8> wide = {};
@@ -63,7 +63,26 @@ TEST_F(MachineControlTest, LatchesMilestonesByTheirHighWord) {
   EXPECT_FALSE(control.milestone(Milestone::kFirstUserInstruction));
 }
 
+TEST_F(MachineControlTest, KeepsMissedCallsUpToALimit) {
+  write(0x2c, 5);
+  write(0x28, 425);
+  EXPECT_EQ(control.missed_calls(), (std::map<uint32_t, uint32_t>{{0, 5}}));
+  write(0x2c, 2);
+  write(0x2c, 3);
+  EXPECT_EQ(control.missed_calls().at(425), 3u) << "the latest count";
+  for (uint32_t number = 1000; number < 3000; ++number) {
+    write(0x28, number);
+    write(0x2c, 1);
+  }
+  EXPECT_EQ(control.missed_calls().size(), MachineControl::kMissedCallLimit);
+  write(0x28, 425);
+  write(0x2c, 9);
+  EXPECT_EQ(control.missed_calls().at(425), 9u) << "a known one can still be counted";
+}
+
 TEST_F(MachineControlTest, StateRoundTrips) {
+  write(0x28, 425);
+  write(0x2c, 3);
   write(0x10, 5);
   write(0x14, 6);
   write(0x18, 8);
@@ -72,6 +91,7 @@ TEST_F(MachineControlTest, StateRoundTrips) {
   take(restore_state(state, std::vector<Stateful*>{&copy}));
   EXPECT_EQ(copy.milestone(MachineControl::Milestone::kFirstUserInstruction), 0x600000005u);
   EXPECT_FALSE(copy.milestone(MachineControl::Milestone::kCommandStarted));
+  EXPECT_EQ(copy.missed_calls(), control.missed_calls());
   const uint32_t high = 9;
   copy.write(0x1c, std::as_bytes(std::span(&high, 1)));
   EXPECT_EQ(copy.milestone(MachineControl::Milestone::kCommandStarted), 0x900000008u)

@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "guest-kernel/linux/server/missed_calls.h"
+
 namespace linux_server {
 namespace {
 
@@ -20,6 +22,11 @@ constexpr NumberedName kNames[] = {
 
 std::array<CallHandler, kCallNumbers> handlers;
 std::array<std::uint32_t, kCallNumbers> counts;
+
+std::int64_t miss(std::uint64_t number) {
+  count_missed_call(number);
+  return -ENOSYS;
+}
 
 void add(std::span<const CallEntry> entries) {
   for (const CallEntry& entry : entries) {
@@ -65,13 +72,16 @@ void build_call_table() {
 
 std::int64_t make_call(Task& task) {
   if (task.number >= kCallNumbers) {
-    return -ENOSYS;
+    return miss(task.number);
   }
   if (!task.resumed) {
     ++counts[task.number];
   }
-  const CallHandler handler = handlers[task.number];
-  return handler == nullptr ? -ENOSYS : handler(task);
+  // The task may be gone after the call.
+  const std::uint64_t number = task.number;
+  const CallHandler handler = handlers[number];
+  const std::int64_t result = handler == nullptr ? -ENOSYS : handler(task);
+  return result == -ENOSYS ? miss(number) : result;
 }
 
 std::string_view call_name(std::size_t number) {

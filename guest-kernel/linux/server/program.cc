@@ -16,11 +16,6 @@ namespace {
 constexpr std::array<std::string_view, 4> kSearchPath = {"/bin/", "/usr/bin/", "/sbin/",
                                                          "/usr/sbin/"};
 
-constexpr std::string_view kEnvironment =
-    std::string_view("HOME=/root\0PATH=/bin:/usr/bin:/sbin:/usr/sbin\0TERM=linux\0PWD=/\0", 63);
-constexpr std::uint32_t kEnvironmentCount = 4;
-static_assert(kEnvironment.back() == '\0' && kEnvironment[kEnvironment.size() - 2] == '/');
-
 }  // namespace
 
 Result<Program> check_program(Node& node) {
@@ -106,9 +101,9 @@ bool enter_program(Task& task, LoadedProgram& loaded) {
   return true;
 }
 
-Result<void> start_first_process(const Program& program, const Arguments& arguments) {
+Result<void> start_first_process(const Program& program, const FirstCommand& command) {
   auto loaded =
-      load_program(program, arguments, {kEnvironment, kEnvironmentCount}, 1, ProgramCredentials{});
+      load_program(program, command.arguments, command.environment, 1, ProgramCredentials{});
   if (!loaded) {
     return std::unexpected(loaded.error());
   }
@@ -119,7 +114,7 @@ Result<void> start_first_process(const Program& program, const Arguments& argume
     return fail(ENOMEM);
   }
   Node& root = server().root();
-  (*process)->working_directory = &root;
+  (*process)->working_directory = command.directory;
   (*process)->set_descriptors(descriptors);
   (*process)->started_ns = guest::monotonic_ns();
   const auto console = resolve(root, root, "/dev/console", true, *process);

@@ -8,6 +8,7 @@
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/arguments.h"
 #include "guest-kernel/linux/server/file_bytes.h"
+#include "guest-kernel/linux/server/first_command.h"
 #include "guest-kernel/linux/server/initial_stack.h"
 #include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/process.h"
@@ -55,6 +56,6 @@ Result<LoadedProgram> load_native_program(const Program& program, const Argument
 bool enter_program(Task& task, LoadedProgram& loaded);
 
 // Makes the first process, on the console, and starts it.
-Result<void> start_first_process(const Program& program, const Arguments& arguments);
+Result<void> start_first_process(const Program& program, const FirstCommand& command);
 
 }  // namespace linux_server

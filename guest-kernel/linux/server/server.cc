@@ -16,6 +16,7 @@
 #include "guest-kernel/linux/server/files/system_files.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/missed_calls.h"
 #include "guest-kernel/linux/server/native_calls.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/process_table.h"
@@ -151,20 +152,12 @@ void Server::start() {
 }
 
 void Server::start_command() {
-  const guest::Resource* resource = info_.find(Role::kArguments);
-  Arguments arguments;
-  if (resource != nullptr && resource->size != 0) {
-    arguments = {{reinterpret_cast<const char*>(resource->address), resource->size},
-                 resource->value};
-  }
-  if (arguments.count == 0 || !arguments.text.ends_with('\0')) {
-    report("linux server: no command was given");
-    finish(kNotFound);
-  }
-  const std::string_view name = arguments.text.substr(0, arguments.text.find('\0'));
+  const FirstCommand command = first_command();
+  const std::string_view text = command.arguments.text;
+  const std::string_view name = text.substr(0, text.find('\0'));
   const auto program = find_program(name);
   command_started_ = guest::read_tsc();
-  const auto started = program ? start_first_process(*program, arguments)
+  const auto started = program ? start_first_process(*program, command)
                                : Result<void>(std::unexpected(program.error()));
   if (!started) {
     explain_failure(name, program.has_value(), started.error().number);
@@ -205,6 +198,7 @@ void Server::finish(int exit_code) {
   if (terminal_) {
     terminal_->notify_driver();
   }
+  report_missed_calls(info_.slot_of(Role::kControl));
   guest::Message message{{static_cast<std::uint64_t>(guest::ControlRequest::kCommandEnded),
                           static_cast<std::uint64_t>(exit_code), command_started_,
                           guest::read_tsc()}};

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "guest-kernel/lib/console_window.h"
 #include "guest-kernel/lib/system_call.h"
 
 namespace linux_server {
@@ -19,6 +20,23 @@ std::span<std::byte> shared_bytes(const guest::Resource& console, std::uint64_t 
   return {reinterpret_cast<std::byte*>(console.address + offset), size};
 }
 
+// Where the driver says how large the host's terminal is; null: it is none.
+constinit const guest::ConsoleWindow* host_window = nullptr;
+constinit std::uint32_t known_host_window = 0;
+
+// A program may set another size; the host's counts again when it changes.
+void take_window(TerminalLine& line) {
+  const std::uint32_t size =
+      host_window == nullptr ? 0 : host_window->load(std::memory_order_relaxed);
+  if (size != known_host_window && size != 0) {
+    known_host_window = size;
+    WindowSize changed = line.window();
+    changed.columns = static_cast<std::uint16_t>(size);
+    changed.rows = static_cast<std::uint16_t>(size >> 16);
+    line.set_window(changed);
+  }
+}
+
 }  // namespace
 
 Terminal::Terminal()
@@ -30,6 +48,8 @@ Terminal::Terminal(const guest::Resource& console)
               shared_bytes(console, guest::kConsoleOutputOffset, guest::kConsoleOutputSize)),
       input_(shared_words(console).input,
              shared_bytes(console, guest::kConsoleInputOffset, guest::kConsoleInputSize)) {
+  host_window = reinterpret_cast<const guest::ConsoleWindow*>(console.address +
+                                                              guest::kConsoleWindowOffset);
   // The console's other end is a terminal of the host, which adds carriage returns, or a file or
   // pipe that wants none.
   termios settings = discipline().settings();
@@ -47,6 +67,7 @@ Terminal::Terminal(const guest::Resource& console)
 }
 
 TerminalSignal Terminal::take_input() {
+  take_window(*this);
   TerminalSignal signal = TerminalSignal::kNone;
   std::byte byte = {};
   while (signal == TerminalSignal::kNone && discipline().has_room() &&

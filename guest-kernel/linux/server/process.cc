@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace linux_server {
+namespace {
+
+// RLIMIT_AS and RLIMIT_DATA: only memory knows of them.
+constexpr std::uint64_t kAddressSpaceLimit = 9;
+constexpr std::uint64_t kDataLimit = 2;
+
+}  // namespace
 
 void Process::set_name(std::string_view name) {
   name_size_ = std::min(name.size(), name_.size() - 1);
@@ -48,6 +55,10 @@ void Process::set_limit(std::uint64_t resource, const shim::Limit& limit) {
 }
 
 void Process::publish_limits() {
+  if (memory_) {
+    memory_->space().limits = {limits[kAddressSpaceLimit].current, limits[kDataLimit].current,
+                               limits[shim::kStackLimit].current};
+  }
   if (memory_ && memory_->shim_page != nullptr && limits != shim::default_limits()) {
     memory_->shim_page->has_own_limits = 1;
   }

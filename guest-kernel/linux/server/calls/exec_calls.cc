@@ -283,7 +283,6 @@ std::int64_t execute(Task& task, const Target& target, Words& words) {
   if (!loaded) {
     return -loaded.error().number;
   }
-  loaded->memory->space().limits = task.process->space().limits;
   const std::int64_t result = become(task, *loaded);
   if (task.process != nullptr && task.process->state != ProcessState::kEnded) {
     task.process->set_name(target.path.substr(target.path.rfind('/') + 1));

@@ -39,6 +39,12 @@ void write_seconds(guest::TextWriter& text, std::uint64_t ns) {
   text.decimal(hundredths / 10 % 10).decimal(hundredths % 10);
 }
 
+// What the nucleus has spent on programs: page tables for the most part.
+std::uint64_t kernel_memory() {
+  const auto used = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
+  return used ? (*used)[0] : 0;
+}
+
 void write_memory(guest::TextWriter& text, const Process* /*subject*/) {
   struct Line {
     std::string_view name;
@@ -54,6 +60,7 @@ void write_memory(guest::TextWriter& text, const Process* /*subject*/) {
       {"SwapCached:     ", 0},
       {"Shmem:          ", file_memory_used() * PageTree::kPage},
       {"SReclaimable:   ", 0},
+      {"PageTables:     ", kernel_memory()},
       {"SwapTotal:      ", 0},
       {"SwapFree:       ", 0},
   };

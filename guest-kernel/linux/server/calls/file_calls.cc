@@ -187,6 +187,15 @@ std::int64_t call_seek(Task& task) {
   if (!file) {
     return -EBADF;
   }
+  switch (file->kind()) {
+    case FileKind::kEpoll:
+    case FileKind::kEvent:
+    case FileKind::kTimer:
+    case FileKind::kSignal:
+      return 0;  // no error, and nothing moves
+    default:
+      break;
+  }
   if (!file->is_seekable()) {
     return -ESPIPE;
   }

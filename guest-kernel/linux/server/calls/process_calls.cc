@@ -80,8 +80,23 @@ std::int64_t call_setsid(Task& task) {
   return process.id();
 }
 
-std::int64_t call_get_robust_list(Task& /*task*/) {
-  return -EPERM;
+std::int64_t call_get_robust_list(Task& task) {
+  constexpr std::uint64_t kSize = 24;  // struct robust_list_head
+  const auto id = static_cast<std::uint32_t>(task.arguments[0]);
+  const Task* subject = id == 0 ? &task : find_task(id);
+  if (subject == nullptr) {
+    return -ESRCH;
+  }
+  const Process& its = *subject->process;
+  if (&its != task.process && !task.process->credentials.has(Capability::kTrace) &&
+      task.process->credentials.real_user != its.credentials.real_user) {
+    return -EPERM;
+  }
+  const std::uint64_t head = subject->page != nullptr ? subject->page->robust_list : 0;
+  AddressSpace& space = task.process->space();
+  return space.write_value(task.arguments[2], kSize) && space.write_value(task.arguments[1], head)
+             ? 0
+             : -EFAULT;
 }
 
 constexpr CallEntry kCalls[] = {

@@ -80,10 +80,6 @@ std::int64_t call_setsid(Task& task) {
   return process.id();
 }
 
-std::int64_t call_get_robust_list(Task& /*task*/) {
-  return -EPERM;
-}
-
 constexpr CallEntry kCalls[] = {
     {__NR_getpid, call_getpid},
     {__NR_gettid, call_gettid},
@@ -93,7 +89,6 @@ constexpr CallEntry kCalls[] = {
     {__NR_getpgrp, call_getpgrp},
     {__NR_setpgid, call_setpgid},
     {__NR_setsid, call_setsid},
-    {__NR_get_robust_list, call_get_robust_list},
 };
 
 }  // namespace

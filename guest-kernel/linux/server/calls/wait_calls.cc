@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
 #include "guest-kernel/linux/server/ipc/poll_watches.h"
 #include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
+#include "guest-kernel/linux/server/process_table.h"
 
 // Waiting for descriptors: poll(2), select(2).
 namespace linux_server {
@@ -264,9 +265,28 @@ std::int64_t call_pselect(Task& task) {
   return error != 0 ? error : return_remaining(task, time, select(task), false);
 }
 
+// The list that a thread has told its shim of; other processes' are nobody's business.
+std::int64_t call_get_robust_list(Task& task) {
+  constexpr std::uint64_t kHeadSize = 24;
+  const std::uint64_t id = static_cast<std::uint32_t>(task.arguments[0]);
+  const Task* other = id == 0 ? &task : find_task(id);
+  if (other == nullptr) {
+    return -ESRCH;
+  }
+  if (other->process != task.process || other->page == nullptr) {
+    return -EPERM;
+  }
+  AddressSpace& space = task.process->space();
+  return space.write_value(task.arguments[2], kHeadSize) &&
+                 space.write_value(task.arguments[1], other->page->robust_list)
+             ? 0
+             : -EFAULT;
+}
+
 constexpr CallEntry kCalls[] = {
-    {__NR_poll, call_poll},        {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
-    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex},
+    {__NR_poll, call_poll},     {__NR_ppoll, call_ppoll},
+    {__NR_select, call_select}, {__NR_pselect6, call_pselect},
+    {__NR_futex, call_futex},   {__NR_get_robust_list, call_get_robust_list},
 };
 
 }  // namespace

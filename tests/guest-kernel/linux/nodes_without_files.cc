@@ -19,8 +19,8 @@ std::int64_t now = 1'000'000'000;
 
 std::byte* pool_memory() {
   // Zeroed, as the allocator takes fresh memory to be; the sanitizer's malloc fills it.
-  static auto* memory = static_cast<std::byte*>(
-      std::memset(std::aligned_alloc(2 << 20, kPoolSize), 0, kPoolSize));
+  static auto* memory =
+      static_cast<std::byte*>(std::memset(std::aligned_alloc(2 << 20, kPoolSize), 0, kPoolSize));
   return memory;
 }
 

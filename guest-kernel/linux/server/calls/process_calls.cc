@@ -81,14 +81,9 @@ std::int64_t call_setsid(Task& task) {
 }
 
 constexpr CallEntry kCalls[] = {
-    {__NR_getpid, call_getpid},
-    {__NR_gettid, call_gettid},
-    {__NR_getppid, call_getppid},
-    {__NR_getpgid, call_getpgid},
-    {__NR_getsid, call_getsid},
-    {__NR_getpgrp, call_getpgrp},
-    {__NR_setpgid, call_setpgid},
-    {__NR_setsid, call_setsid},
+    {__NR_getpid, call_getpid},   {__NR_gettid, call_gettid}, {__NR_getppid, call_getppid},
+    {__NR_getpgid, call_getpgid}, {__NR_getsid, call_getsid}, {__NR_getpgrp, call_getpgrp},
+    {__NR_setpgid, call_setpgid}, {__NR_setsid, call_setsid},
 };
 
 }  // namespace

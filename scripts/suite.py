@@ -80,13 +80,13 @@ def skip_reason(text):
     return " ".join(match.group(1).split()) if match else "no reason was given"
 
 
-def run_ctest(report, stage, preset, *arguments, environment=None):
+def run_ctest(report, stage, preset, *arguments, environment=None, without="^(contract|programs)$"):
     """Runs the CTest tests of a preset, each of them a test of the report."""
     junit = RESULTS / f"{stage}.xml"
     junit.unlink(missing_ok=True)
     code, output = execute(
-        # The contract suite compares what is still being built: it has a stage of its own, on request.
-        ["ctest", "--test-dir", f"build/{preset}", "--label-exclude", "^contract$", "--output-junit", junit,
+        # Labels that are stages of their own.
+        ["ctest", "--test-dir", f"build/{preset}", "--label-exclude", without, "--output-junit", junit,
          "--parallel", JOBS, "--output-on-failure", "--test-output-size-passed", "65536", *arguments],
         f"{stage}.log", environment=environment)
     if not junit.exists():
@@ -130,6 +130,18 @@ def stage_unit(report):
     """release build; unit tests and lane P's integration tests"""
     build("release")
     run_ctest(report, "unit", "release")
+
+
+def stage_programs(report):
+    """Debian's programs in a device: shell, compiler, database, archives, Python"""
+    build("release")
+    run_ctest(report, "programs", "release", "--label-regex", "^programs$", without="^contract$")
+
+
+def stage_linux_programs(report):
+    """Python's own tests, on the host and in a device, and stress-ng's classes, at length"""
+    build("release")
+    check(report, "linux-programs", "linux-programs", ["scripts/linux-programs"], timeout=7200)
 
 
 def stage_tools(report):
@@ -302,6 +314,7 @@ def stage_lane_t(report):
 STAGES = {
     "sources": stage_sources,
     "unit": stage_unit,
+    "programs": stage_programs,
     "tools": stage_tools,
     "kernel": stage_kernel,
     "asan": stage_asan,
@@ -313,13 +326,14 @@ STAGES = {
     "calls": stage_calls,
     "coverage": stage_coverage,
     "contract": stage_contract,
+    "linux-programs": stage_linux_programs,
     "tidy": stage_tidy,
 }
 
 
-# Not part of a plain run: tidy would take as long as all the others, and the guest does not keep all
-# of the contract yet.
-ON_REQUEST = ("contract", "tidy")
+# Not part of a plain run: some take as long as all the others, and the guest does not keep all of the
+# contract yet.
+ON_REQUEST = ("contract", "linux-programs", "tidy")
 
 
 def kernel():
@@ -337,7 +351,7 @@ def run_stage(report, name):
     verdict = "FAIL" if failed else "ok"
     counts = f"{passed} passed" + (f", {failed} failed" if failed else "") + (
         f", {skipped} skipped" if skipped else "")
-    print(f"{name:<9}{verdict:<5}{time.monotonic() - start:6.1f} s  {counts}", flush=True)
+    print(f"{name:<15}{verdict:<5}{time.monotonic() - start:6.1f} s  {counts}", flush=True)
     for stage, test, detail in report.failed[before[1]:]:
         print(f"\n--- {stage}: {test}\n{detail}\n", flush=True)
 
@@ -352,7 +366,7 @@ def main():
     if arguments.list:
         for name, function in STAGES.items():
             note = " (on request)" if name in ON_REQUEST else ""
-            print(f"{name:<9} {function.__doc__}{note}")
+            print(f"{name:<15} {function.__doc__}{note}")
         return 0
     if arguments.nightly:
         os.environ["ENSEMBLE_NIGHTLY"] = "1"

@@ -238,3 +238,19 @@ BEHAVIOUR(named_opens_meet) {
   SHOW(read(reader, text, 8));
   say_end("writer", child);
 }
+
+// A pipe without a name is opened again by way of its descriptor: it has one reader more.
+BEHAVIOUR(opened_through_descriptor) {
+  MUST(pipe(ends));
+  char name[32];
+  snprintf(name, sizeof(name), "/proc/self/fd/%d", ends[0]);
+  const int reader = open(name, O_RDONLY);
+  FACT(reader >= 0);
+  close(ends[0]);
+  SHOW(write(ends[1], "ab", 2));
+  char text[4];
+  SHOW(read(reader, text, sizeof(text)));
+  say_bytes("read", text, 2);
+  close(ends[1]);
+  SHOW(read(reader, text, sizeof(text)));
+}

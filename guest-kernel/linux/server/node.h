@@ -186,7 +186,7 @@ class Node : public Counted {
   NodeExtras* extras() const { return extras_; }
   // Null: no memory.
   NodeExtras* make_extras();
-  // What a file mode has of its own: the state of a named pipe or a bound socket.
+  // What a file mode has of its own: the pipe of pipe(2), or a bound socket.
   Reference<Counted> attachment() const;
   bool set_attachment(Reference<Counted> object);
 

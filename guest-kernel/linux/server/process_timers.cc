@@ -75,9 +75,9 @@ void ProcessTimer::start(const std::uint64_t* next, std::uint64_t interval) {
   }
 }
 
-void ProcessTimer::arm() {
+void ProcessTimer::arm(std::uint64_t least_wait) {
   const std::uint64_t now = read_timer_clock(process_, clock_);
-  std::uint64_t wait = next_ > now ? next_ - now : 0;
+  std::uint64_t wait = std::max(next_ > now ? next_ - now : 0, least_wait);
   if (clock_.is_of_processor()) {
     // No sooner than if all its threads that run now went on running.
     const std::uint32_t running = clock_.task != 0 ? 1 : running_tasks(process_);
@@ -98,7 +98,8 @@ void ProcessTimer::expire() {
   } else {
     periods = (now - next_) / interval_ + 1;
     next_ += periods * interval_;
-    arm();
+    // Periods that are shorter count as overruns: the program is to get some time itself.
+    arm(kLeastWait);
   }
   ring(periods);
 }

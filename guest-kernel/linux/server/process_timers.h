@@ -50,7 +50,7 @@ class ProcessTimer : public EventTimer {
   // It has expired `periods` times since it last did. The last thing that expire() does: the
   // process, and the timer with it, may end by it.
   virtual void ring(std::uint64_t periods) = 0;
-  void arm();
+  void arm(std::uint64_t least_wait = 0);  // ns
 
   Process& process_;
   TimerClock clock_;

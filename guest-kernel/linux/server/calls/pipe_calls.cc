@@ -26,7 +26,7 @@ std::int64_t make_pipe(Task& task, std::uint64_t address, std::uint32_t flags) {
   }
   Reference<Pipe> pipe(new Pipe());
   const Reference<AnonymousNode> node = make_pipe_node();
-  if (!pipe || !node) {
+  if (!pipe || !node || !node->set_attachment(pipe)) {
     return -ENOMEM;
   }
   const std::uint32_t status = flags & O_NONBLOCK;

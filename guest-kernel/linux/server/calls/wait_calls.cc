@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
 #include "guest-kernel/linux/server/ipc/poll_watches.h"
 #include "guest-kernel/linux/server/ipc/signal_mask_argument.h"
+#include "guest-kernel/linux/server/process_table.h"
 
 // Waiting for descriptors: poll(2), select(2).
 namespace linux_server {

@@ -51,6 +51,11 @@ NamedPipe* find_or_make(const Node& node) {
   return named;
 }
 
+// The one of a node that pipe(2) made, which /proc/self/fd leads to; null: it is a named pipe's.
+Pipe* unnamed_pipe(const Node& node) {
+  return static_cast<Pipe*>(node.attachment().get());
+}
+
 }  // namespace
 
 // Those who wait for one another are woken together and make their calls again before anybody else
@@ -58,7 +63,8 @@ NamedPipe* find_or_make(const Node& node) {
 std::int64_t wait_for_named_pipe(Task& task, const Node& node, std::uint32_t flags) {
   const std::uint32_t access = flags & O_ACCMODE;
   const bool waits = (flags & O_NONBLOCK) == 0;
-  if (access == O_RDWR || (flags & O_PATH) != 0 || (access == O_RDONLY && !waits)) {
+  if (unnamed_pipe(node) != nullptr || access == O_RDWR || (flags & O_PATH) != 0 ||
+      (access == O_RDONLY && !waits)) {
     return 0;
   }
   NamedPipe* const named = find_or_make(node);
@@ -75,6 +81,10 @@ std::int64_t wait_for_named_pipe(Task& task, const Node& node, std::uint32_t fla
 }
 
 Result<Reference<File>> open_named_pipe(Node& node, std::uint32_t flags) {
+  if (Pipe* const pipe = unnamed_pipe(node); pipe != nullptr) {
+    Reference<File> opened(new PipeFile(node, flags, Reference<Pipe>(pipe)));
+    return opened ? Result<Reference<File>>(std::move(opened)) : fail(ENOMEM);
+  }
   NamedPipe* const named = find_or_make(node);
   auto* file = named != nullptr ? new PipeFile(node, flags, named->pipe) : nullptr;
   if (file == nullptr) {

@@ -1,0 +1,139 @@
+// Debian's own programs, unchanged, in a device: short forms of what scripts/linux-programs runs at
+// length. The root comes from scripts/rootfs, made once and kept in the build folder.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+
+#include "tests/integration/ensemble_process.h"
+#include "tests/integration/lane.h"
+
+namespace ensemble::programs {
+namespace {
+
+using integration::Arguments;
+using integration::ChildProcess;
+using integration::Outcome;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+const Arguments kPackages = {"bash", "coreutils", "dash",      "findutils", "gawk",    "gcc",
+                             "grep", "gzip",      "libc6-dev", "lua5.4",    "make",    "python3",
+                             "sed",  "sqlite3",   "stress-ng", "tar",       "xz-utils"};
+
+// Held while a root is made: cases are processes of their own, and run at the same time.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& path)
+      : file_(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644)) {
+    EXPECT_TRUE(file_ && ::flock(file_.get(), LOCK_EX) == 0) << path;
+  }
+
+ private:
+  vmm::FileDescriptor file_;
+};
+
+class Programs : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (integration::on_lane_s()) {
+      GTEST_SKIP() << "there is no Python in lane S's machine to make a root file system with";
+    }
+    REQUIRE_KVM();
+    make_root();
+  }
+
+  // Runs a script for bash in a directory that may be written. Its errors go to the output.
+  static Outcome run(const std::string& script) {
+    return integration::run_ensemble(
+        {"run", "phone", "--cpus", "2", "--rootfs", root(), "--", "/bin/bash", "-c",
+         "export PATH=/usr/bin:/bin HOME=/tmp; cd /tmp; exec 2>&1\n" + script},
+        {}, seconds(150));
+  }
+
+  // Runs cases/NAME.sh, which prints cases/NAME.out and ends well.
+  static void run_case(const std::string& name) {
+    const std::string path = ENSEMBLE_SOURCE "/tests/programs/cases/" + name;
+    const Outcome outcome = run(read(path + ".sh"));
+    EXPECT_EQ(outcome.output, read(path + ".out")) << outcome.errors;
+    EXPECT_EQ(outcome.exit_code, 0);
+    EXPECT_FALSE(outcome.timed_out);
+  }
+
+ private:
+  static std::string read(const std::string& path) {
+    std::ifstream file(path);
+    EXPECT_TRUE(file) << path;
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  // A list that changes makes another root.
+  static std::string root() {
+    std::string names;
+    for (const std::string& package : kPackages) {
+      names += package + " ";
+    }
+    return std::string(ENSEMBLE_ROOTS "/root-") + std::to_string(std::hash<std::string>()(names)) +
+           ".cpio";
+  }
+
+  static void make_root() {
+    const FolderLock lock(ENSEMBLE_ROOTS "/roots.lock");
+    if (std::filesystem::exists(root())) {
+      return;
+    }
+    Arguments arguments{"-o", root()};
+    arguments.insert(arguments.end(), kPackages.begin(), kPackages.end());
+    const Outcome made =
+        ChildProcess(ENSEMBLE_SOURCE "/scripts/rootfs", arguments).wait(seconds(240));
+    if (made.errors.find("cannot download") != std::string::npos) {
+      GTEST_SKIP() << "Debian's packages are out of reach: " << made.errors;
+    }
+    ASSERT_EQ(made.exit_code, 0) << made.errors;
+  }
+};
+
+TEST_F(Programs, ShellRunsPipelinesJobsAndTraps) {
+  run_case("shell");
+}
+
+TEST_F(Programs, CompilerMakesAProgramThatRuns) {
+  run_case("compiler");
+}
+
+TEST_F(Programs, DatabaseKeepsWhatItIsGiven) {
+  run_case("database");
+}
+
+TEST_F(Programs, ArchivesComeBackAsTheyWere) {
+  run_case("archives");
+}
+
+TEST_F(Programs, TextToolsAgree) {
+  run_case("text");
+}
+
+TEST_F(Programs, PythonUsesThreadsProcessesAndSignals) {
+  run_case("python");
+}
+
+// So many operations, rather than seconds: a busy host changes how long it takes only.
+TEST_F(Programs, StressFindsNothingWrong) {
+  const Outcome outcome =
+      run("stress-ng --temp-path /tmp --timeout 100 --cpu 1 --cpu-ops 20 --pipe 1 --pipe-ops 1000 "
+          "--fork 1 --fork-ops 5 --switch 1 --switch-ops 200 --poll 1 --poll-ops 4 "
+          "--mutex 1 --mutex-ops 50 --vm 1 --vm-bytes 4m --vm-ops 20");
+  EXPECT_THAT(outcome.output, HasSubstr("successful run completed")) << outcome.errors;
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+}
+
+}  // namespace
+}  // namespace ensemble::programs

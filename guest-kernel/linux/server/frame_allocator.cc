@@ -40,6 +40,19 @@ unsigned find_run(const std::uint64_t* bits, unsigned size, unsigned count) {
   return kNoRun;
 }
 
+// Calls `each(notes, page)` for `count` pages from `page` of the first block on.
+template <typename Block, typename Each>
+void for_pages(Block* notes, unsigned page, std::uint64_t count, Each each) {
+  constexpr unsigned kPages = FrameAllocator::kBlock / FrameAllocator::kPage;
+  for (; count != 0; page = 0, ++notes) {
+    const auto last = static_cast<unsigned>(std::min<std::uint64_t>(page + count, kPages));
+    count -= last - page;
+    for (; page < last; ++page) {
+      each(*notes, page);
+    }
+  }
+}
+
 }  // namespace
 
 FrameAllocator::FrameAllocator(std::byte* memory, std::uint64_t size, std::uint64_t skew)
@@ -139,37 +152,37 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
 
 bool FrameAllocator::share(std::uint64_t offset, std::uint64_t size) {
   constexpr std::uint16_t kMost = 0xffff;
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    if (blocks_[block_of(at)].further_owners[page_of(at)] == kMost) {
-      return false;
-    }
+  bool possible = true;
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [&possible](const Block& notes, unsigned page) {
+              possible = possible && notes.further_owners[page] != kMost;
+            });
+  if (possible) {
+    for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+              [](Block& notes, unsigned page) { ++notes.further_owners[page]; });
   }
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    ++blocks_[block_of(at)].further_owners[page_of(at)];
-  }
-  return true;
+  return possible;
 }
 
 bool FrameAllocator::is_shared(std::uint64_t offset, std::uint64_t size) const {
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    if (blocks_[block_of(at)].further_owners[page_of(at)] != 0) {
-      return true;
-    }
-  }
-  return false;
+  bool shared = false;
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [&shared](const Block& notes, unsigned page) {
+              shared = shared || notes.further_owners[page] != 0;
+            });
+  return shared;
 }
 
 void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
-  for (std::uint64_t end = offset + size; offset < end; offset += kPage) {
-    Block& block = blocks_[block_of(offset)];
-    const unsigned page = page_of(offset);
-    if (block.further_owners[page] != 0) {
-      --block.further_owners[page];
-    } else if (test(block.used, page)) {
-      clear(block.used, page);
-      ++free_pages_;
-    }
-  }
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [this](Block& notes, unsigned page) {
+              if (notes.further_owners[page] != 0) {
+                --notes.further_owners[page];
+              } else if (test(notes.used, page)) {
+                clear(notes.used, page);
+                ++free_pages_;
+              }
+            });
 }
 
 }  // namespace linux_server

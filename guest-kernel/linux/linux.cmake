@@ -19,6 +19,19 @@ add_custom_command(OUTPUT ${GUEST_SHIM_IMAGE}
   COMMAND ${CMAKE_OBJCOPY} -O binary -j .image $<TARGET_FILE:linux-shim> ${GUEST_SHIM_IMAGE}
   DEPENDS linux-shim VERBATIM)
 
+# The vDSO behind it, which is position-independent without relocations.
+add_executable(linux-vdso ${GUEST_LINUX}/shim/vdso.cc)
+target_link_libraries(linux-vdso PRIVATE guest_user_options)
+target_compile_options(linux-vdso PRIVATE -fno-pie -fPIC)
+target_link_options(linux-vdso PRIVATE -shared -Wl,-T,${GUEST_LINUX}/shim/vdso.ld
+  -Wl,--hash-style=both,-soname,linux-vdso.so.1,-z,noexecstack)
+set_target_properties(linux-vdso PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${GUEST_OUTPUT} SUFFIX .elf LINK_DEPENDS ${GUEST_LINUX}/shim/vdso.ld)
+set(GUEST_VDSO_IMAGE ${GUEST_OUTPUT}/linux-vdso.so)
+add_custom_command(OUTPUT ${GUEST_VDSO_IMAGE}
+  COMMAND ${CMAKE_STRIP} -s -o ${GUEST_VDSO_IMAGE} $<TARGET_FILE:linux-vdso>
+  DEPENDS linux-vdso VERBATIM)
+
 # Names of the system calls, from the kernel's own list.
 set(GUEST_CALL_NAMES ${GUEST_OUTPUT}/include/system_call_names.inc)
 file(MAKE_DIRECTORY ${GUEST_OUTPUT}/include)
@@ -30,8 +43,8 @@ file(GLOB server_sources CONFIGURE_DEPENDS
   ${GUEST_LINUX}/server/*.cc ${GUEST_LINUX}/server/files/*.cc ${GUEST_LINUX}/server/calls/*.cc
   ${GUEST_LINUX}/server/ipc/*.cc)
 set_source_files_properties(${GUEST_LINUX}/server/shim_image.S PROPERTIES
-  COMPILE_DEFINITIONS SHIM_IMAGE="${GUEST_SHIM_IMAGE}"
-  OBJECT_DEPENDS ${GUEST_SHIM_IMAGE})
+  COMPILE_DEFINITIONS "SHIM_IMAGE=\"${GUEST_SHIM_IMAGE}\";VDSO_IMAGE=\"${GUEST_VDSO_IMAGE}\""
+  OBJECT_DEPENDS "${GUEST_SHIM_IMAGE};${GUEST_VDSO_IMAGE}")
 guest_program(linux-server STACK_SIZE 65536
   SOURCES ${server_sources} ${GUEST_LINUX}/server/shim_image.S ${GUEST_CALL_NAMES})
 target_include_directories(linux-server PRIVATE ${GUEST_OUTPUT}/include)

@@ -105,7 +105,7 @@ Result<void> AddressSpace::give_memory(std::uint64_t start, std::uint64_t end) {
 
 Result<void> AddressSpace::copy_pages(std::uint64_t start, std::uint64_t end) {
   const Segment old = segments_.piece(start, end);
-  const std::uint64_t offset = memory_pool().allocate_for_program(old.size());
+  const std::uint64_t offset = memory_pool().allocate_uncleared_for_program(old.size());
   if (offset == MemoryPool::kNone) {
     return fail(ENOMEM);
   }

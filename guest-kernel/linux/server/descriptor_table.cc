@@ -1,6 +1,7 @@
 #include "guest-kernel/linux/server/descriptor_table.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -15,13 +16,40 @@ constexpr std::uint32_t kFirstCapacity = 16;
 
 DescriptorTable::~DescriptorTable() {
   for (std::uint32_t number = 0; number < capacity_; ++number) {
-    drop(entries_[number]);
+    drop(number);
   }
   lock_waits().remove_owner(this);
   delete[] entries_;
 }
 
-void DescriptorTable::drop(Entry& entry) {
+void DescriptorTable::publish(shim::ProcessPage* page) {
+  if (page_ != nullptr) {
+    std::memset(page_->descriptor_kinds, 0, sizeof(page_->descriptor_kinds));
+  }
+  page_ = may_publish_ ? page : nullptr;
+  if (page != nullptr) {
+    std::memset(page->descriptor_kinds, 0, sizeof(page->descriptor_kinds));
+  }
+  const auto known = std::min<std::uint64_t>(capacity_, shim::kKnownDescriptors);
+  for (std::uint32_t number = 0; page_ != nullptr && number < known; ++number) {
+    publish_one(number);
+  }
+}
+
+void DescriptorTable::never_publish() {
+  publish(nullptr);
+  may_publish_ = false;
+}
+
+void DescriptorTable::publish_one(std::uint32_t number) {
+  if (page_ != nullptr && number < shim::kKnownDescriptors) {
+    const File* file = entries_[number].file.get();
+    page_->descriptor_kinds[number] = file == nullptr ? std::uint8_t{0} : file->shim_kind();
+  }
+}
+
+void DescriptorTable::drop(std::uint32_t number) {
+  Entry& entry = entries_[number];
   if (!entry.file) {
     return;
   }
@@ -32,6 +60,7 @@ void DescriptorTable::drop(Entry& entry) {
   const Reference<File> file = std::move(entry.file);
   first_free_ = std::min(first_free_, static_cast<std::uint32_t>(&entry - entries_));
   entry = Entry{};
+  publish_one(number);
 }
 
 void DescriptorTable::set_limit(std::uint64_t limit) {
@@ -90,9 +119,10 @@ std::int64_t DescriptorTable::put(std::uint64_t descriptor, Reference<File> file
   if (!grow(static_cast<std::uint32_t>(descriptor) + 1)) {
     return -ENOMEM;
   }
-  drop(entries_[descriptor]);
+  drop(static_cast<std::uint32_t>(descriptor));
   entries_[descriptor].file = std::move(file);
   entries_[descriptor].close_on_exec = close_on_exec;
+  publish_one(static_cast<std::uint32_t>(descriptor));
   return static_cast<std::int64_t>(descriptor);
 }
 
@@ -123,7 +153,7 @@ bool DescriptorTable::close(std::uint64_t descriptor) {
   if (descriptor >= capacity_ || !entries_[descriptor].file) {
     return false;
   }
-  drop(entries_[descriptor]);
+  drop(static_cast<std::uint32_t>(descriptor));
   return true;
 }
 

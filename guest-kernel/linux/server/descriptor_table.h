@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "guest-kernel/linux/server/file.h"
+#include "guest-kernel/linux/shim/layout.h"
 #include "guest-kernel/linux/shim/limits.h"
 
 namespace linux_server {
@@ -38,6 +39,11 @@ class DescriptorTable : public Counted {
   void set_close_on_exec(std::uint64_t descriptor, bool value);
   std::uint32_t capacity() const { return capacity_; }
 
+  // Keeps `page`'s descriptor_kinds as they are here from now on; those of the page before are
+  // cleared. Null: no page. One that processes share without sharing memory is never published.
+  void publish(shim::ProcessPage* page);
+  void never_publish();
+
  private:
   struct Entry {
     Reference<File> file;
@@ -46,12 +52,15 @@ class DescriptorTable : public Counted {
 
   std::uint64_t find_free(std::uint64_t lowest) const;
   bool grow(std::uint32_t capacity);
-  void drop(Entry& entry);
+  void drop(std::uint32_t number);
+  void publish_one(std::uint32_t number);
 
   Entry* entries_ = nullptr;
   std::uint32_t capacity_ = 0;
   std::uint32_t limit_ = shim::kUsualFiles;
   std::uint32_t first_free_ = 0;  // all below are in use
+  bool may_publish_ = true;
+  shim::ProcessPage* page_ = nullptr;
 };
 
 }  // namespace linux_server

@@ -85,6 +85,8 @@ class File : public Counted {
   virtual FileKind kind() const { return FileKind::kOther; }
   // True where mmap gives zeroed memory rather than the file's bytes (/dev/zero).
   virtual bool maps_zeroes() const { return false; }
+  // Which of shim::DescriptorKind hold: what a program's shim does without the server.
+  virtual std::uint8_t shim_kind() const { return 0; }
 
  private:
   friend class FileWatch;

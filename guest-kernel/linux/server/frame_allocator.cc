@@ -1,5 +1,7 @@
 #include "guest-kernel/linux/server/frame_allocator.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace linux_server {
@@ -17,21 +19,38 @@ void clear(std::uint64_t* bits, unsigned index) {
   bits[index / 64] &= ~(std::uint64_t{1} << (index % 64));
 }
 
-// First run of `count` clear bits among `size`.
+// First run of `count` clear bits among `size`, a multiple of 64.
 unsigned find_run(const std::uint64_t* bits, unsigned size, unsigned count) {
+  constexpr unsigned kBits = 64;
   unsigned length = 0;
-  for (unsigned index = 0; index < size; ++index) {
-    if (index % 64 == 0 && bits[index / 64] == ~std::uint64_t{0}) {
-      length = 0;
-      index += 63;
-      continue;
+  for (unsigned index = 0; index < size;) {
+    const unsigned left = kBits - index % kBits;
+    const std::uint64_t word = bits[index / kBits] >> (index % kBits);
+    const unsigned clear = std::min(static_cast<unsigned>(std::countr_zero(word)), left);
+    length += clear;
+    index += clear;
+    if (length >= count) {
+      return index - length;
     }
-    length = test(bits, index) ? 0 : length + 1;
-    if (length == count) {
-      return index + 1 - count;
+    if (clear < left) {
+      index += std::min(static_cast<unsigned>(std::countr_one(word >> clear)), left - clear);
+      length = 0;
     }
   }
   return kNoRun;
+}
+
+// Calls `each(notes, page)` for `count` pages from `page` of the first block on.
+template <typename Block, typename Each>
+void for_pages(Block* notes, unsigned page, std::uint64_t count, Each each) {
+  constexpr unsigned kPages = FrameAllocator::kBlock / FrameAllocator::kPage;
+  for (; count != 0; page = 0, ++notes) {
+    const auto last = static_cast<unsigned>(std::min<std::uint64_t>(page + count, kPages));
+    count -= last - page;
+    for (; page < last; ++page) {
+      each(*notes, page);
+    }
+  }
 }
 
 }  // namespace
@@ -59,10 +78,11 @@ void FrameAllocator::open_fresh_block() {
   }
 }
 
-std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned count) {
+std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned count,
+                                   bool cleared) {
   Block& notes = blocks_[block];
   for (unsigned page = first; page < first + count; ++page) {
-    if (test(notes.dirty, page)) {
+    if (cleared && test(notes.dirty, page)) {
       std::memset(memory_ + page_offset(block, page), 0, kPage);
     }
     set(notes.used, page);
@@ -72,36 +92,44 @@ std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned
   return page_offset(block, first);
 }
 
-std::uint64_t FrameAllocator::allocate_block() {
-  while (fresh_block_ < block_count_) {
-    const std::uint64_t block = fresh_block_;
-    open_fresh_block();
-    if (is_whole(block)) {
-      return take(block, 0, kPagesPerBlock);
-    }
-  }
+std::uint64_t FrameAllocator::find_used_block(bool cleared) {
   for (std::uint64_t block = 0; block < fresh_block_; ++block) {
     if (find_run(blocks_[block].used, kPagesPerBlock, kPagesPerBlock) == 0) {
-      return take(block, 0, kPagesPerBlock);
+      return take(block, 0, kPagesPerBlock, cleared);
     }
   }
   return kNone;
 }
 
-std::uint64_t FrameAllocator::allocate(std::uint64_t size) {
+std::uint64_t FrameAllocator::allocate_block(bool cleared) {
+  // Memory that nobody has used is worth keeping for those who want zeroes.
+  if (const std::uint64_t used = cleared ? kNone : find_used_block(cleared); used != kNone) {
+    return used;
+  }
+  while (fresh_block_ < block_count_) {
+    const std::uint64_t block = fresh_block_;
+    open_fresh_block();
+    if (is_whole(block)) {
+      return take(block, 0, kPagesPerBlock, cleared);
+    }
+  }
+  return find_used_block(cleared);
+}
+
+std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
   const std::uint64_t pages = (size + kPage - 1) / kPage;
   if (pages == 0 || pages > kPagesPerBlock || pages > free_pages_) {
     return kNone;
   }
   if (pages == kPagesPerBlock) {
-    return allocate_block();
+    return allocate_block(cleared);
   }
   const auto count = static_cast<unsigned>(pages);
   // The open block first, then fresh memory, then whatever was freed.
   if (open_block_ < fresh_block_) {
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
-      return take(open_block_, run, count);
+      return take(open_block_, run, count, cleared);
     }
   }
   while (fresh_block_ < block_count_) {
@@ -109,14 +137,14 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size) {
     open_fresh_block();
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
-      return take(open_block_, run, count);
+      return take(open_block_, run, count, cleared);
     }
   }
   for (std::uint64_t block = 0; block < fresh_block_; ++block) {
     const unsigned run = find_run(blocks_[block].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       open_block_ = block;
-      return take(block, run, count);
+      return take(block, run, count, cleared);
     }
   }
   return kNone;
@@ -124,37 +152,37 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size) {
 
 bool FrameAllocator::share(std::uint64_t offset, std::uint64_t size) {
   constexpr std::uint16_t kMost = 0xffff;
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    if (blocks_[block_of(at)].further_owners[page_of(at)] == kMost) {
-      return false;
-    }
+  bool possible = true;
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [&possible](const Block& notes, unsigned page) {
+              possible = possible && notes.further_owners[page] != kMost;
+            });
+  if (possible) {
+    for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+              [](Block& notes, unsigned page) { ++notes.further_owners[page]; });
   }
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    ++blocks_[block_of(at)].further_owners[page_of(at)];
-  }
-  return true;
+  return possible;
 }
 
 bool FrameAllocator::is_shared(std::uint64_t offset, std::uint64_t size) const {
-  for (std::uint64_t at = offset; at < offset + size; at += kPage) {
-    if (blocks_[block_of(at)].further_owners[page_of(at)] != 0) {
-      return true;
-    }
-  }
-  return false;
+  bool shared = false;
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [&shared](const Block& notes, unsigned page) {
+              shared = shared || notes.further_owners[page] != 0;
+            });
+  return shared;
 }
 
 void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
-  for (std::uint64_t end = offset + size; offset < end; offset += kPage) {
-    Block& block = blocks_[block_of(offset)];
-    const unsigned page = page_of(offset);
-    if (block.further_owners[page] != 0) {
-      --block.further_owners[page];
-    } else if (test(block.used, page)) {
-      clear(block.used, page);
-      ++free_pages_;
-    }
-  }
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [this](Block& notes, unsigned page) {
+              if (notes.further_owners[page] != 0) {
+                --notes.further_owners[page];
+              } else if (test(notes.used, page)) {
+                clear(notes.used, page);
+                ++free_pages_;
+              }
+            });
 }
 
 }  // namespace linux_server

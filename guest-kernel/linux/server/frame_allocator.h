@@ -21,7 +21,9 @@ class FrameAllocator {
 
   // A contiguous run of pages that read as zero. `size`: a multiple of the page size, at most
   // kBlock. A whole block is aligned so that it can be one large page. kNone: no memory.
-  std::uint64_t allocate(std::uint64_t size);
+  std::uint64_t allocate(std::uint64_t size) { return allocate(size, true); }
+  // The same, with whatever the pages hold: for memory that is written to before it is shown.
+  std::uint64_t allocate_uncleared(std::uint64_t size) { return allocate(size, false); }
   // One owner more for each page of a part of a run. False: a page has too many; nothing changed.
   [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size);
   // Whether a page of the range has more than one owner.
@@ -58,8 +60,10 @@ class FrameAllocator {
     return exists(page_offset(block, 0)) && exists(page_offset(block, kPagesPerBlock - 1));
   }
   void open_fresh_block();
-  std::uint64_t take(std::uint64_t block, unsigned first, unsigned count);
-  std::uint64_t allocate_block();
+  std::uint64_t allocate(std::uint64_t size, bool cleared);
+  std::uint64_t take(std::uint64_t block, unsigned first, unsigned count, bool cleared);
+  std::uint64_t allocate_block(bool cleared);
+  std::uint64_t find_used_block(bool cleared);
 
   std::byte* memory_;
   Block* blocks_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "guest-kernel/linux/server/initial_stack.h"
@@ -173,6 +174,7 @@ Result<InitialStack> build_stack(const Program& program, const LoadedImage& load
       {AT_GID, credentials.credentials.real_group},
       {AT_EGID, credentials.credentials.effective_group},
       {AT_SECURE, credentials.is_secure ? 1u : 0u},
+      {AT_SYSINFO_EHDR, shim::kVdso},
   };
   std::array<std::byte, 16> random;
   server().random().fill(random);
@@ -199,11 +201,10 @@ std::uint32_t vector_size() {
   return b;
 }
 
-void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable,
-                     std::uint32_t process_id, std::uint64_t entry, std::uint64_t stack) {
+void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable, std::uint64_t entry,
+                     std::uint64_t stack) {
   auto& page = *reinterpret_cast<shim::ProcessPage*>(block + (shim::kProcessPage - shim::kBlock));
   page.handler = shim_code().handler;
-  page.process_id = process_id;
   std::memcpy(page.system_name, &system_name(), sizeof(page.system_name));
   page.has_rdrand = Random::has_rdrand() ? 1 : 0;
   static const std::uint32_t size = vector_size();
@@ -219,6 +220,7 @@ void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable,
   std::byte* const thread_page = block + (shim::kThreadPage - shim::kBlock);
   auto& thread = *reinterpret_cast<shim::ThreadPage*>(thread_page);
   thread.stack_top = shim::kThreadPage + abi::kPageSize;
+  thread.descriptor_kinds = shim::kProcessPage + offsetof(shim::ProcessPage, descriptor_kinds);
   auto& frame = *reinterpret_cast<shim::Frame*>(thread_page + shim::kFrameOffset);
   constexpr std::uint64_t kPlainFlags = 0x202;
   frame.instruction = entry;
@@ -229,7 +231,7 @@ void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable,
 }  // namespace
 
 Result<LoadedProgram> load_linux_program(const Program& program, const Arguments& arguments,
-                                         const Arguments& environment, std::uint32_t process_id,
+                                         const Arguments& environment,
                                          const ProgramCredentials& credentials) {
   const auto memory = ProcessMemory::create({});
   if (!memory) {
@@ -257,7 +259,7 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
     return std::unexpected(stack.error());
   }
   space.set_program(*program.node);
-  fill_shim_pages(view, **memory, *program.node, process_id, image->entry, stack->pointer);
+  fill_shim_pages(view, **memory, *program.node, image->entry, stack->pointer);
   LoadedProgram loaded;
   loaded.memory = *memory;
   loaded.stack = *stack;

@@ -126,7 +126,15 @@ std::byte* MemoryPool::at(std::uint64_t offset) const {
 }
 
 std::uint64_t MemoryPool::allocate(std::uint64_t size) {
-  const std::uint64_t offset = allocator_->allocate(size);
+  return reach(allocator_->allocate(size), size);
+}
+
+std::uint64_t MemoryPool::allocate_uncleared(std::uint64_t size) {
+  return reach(allocator_->allocate_uncleared(size), size);
+}
+
+// Maps what was allocated for the server; kNone where that fails.
+std::uint64_t MemoryPool::reach(std::uint64_t offset, std::uint64_t size) {
   if (offset != kNone && offset + size > mapped_ && !map_up_to(offset + size)) {
     allocator_->free(offset, size);
     return kNone;

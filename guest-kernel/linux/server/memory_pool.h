@@ -20,10 +20,15 @@ class MemoryPool {
 
   // As FrameAllocator's.
   std::uint64_t allocate(std::uint64_t size);
+  std::uint64_t allocate_uncleared(std::uint64_t size);
   // The same for what programs ask for: the last of the memory is the server's, which has to go on.
   std::uint64_t allocate_for_program(std::uint64_t size) {
-    return available() >= size + reserve() ? allocate(size) : kNone;
+    return spares(size) ? allocate(size) : kNone;
   }
+  std::uint64_t allocate_uncleared_for_program(std::uint64_t size) {
+    return spares(size) ? allocate_uncleared(size) : kNone;
+  }
+  bool spares(std::uint64_t size) const { return available() >= size + reserve(); }
   std::uint64_t reserve() const { return total() / 64 & ~(FrameAllocator::kPage - 1); }
   void free(std::uint64_t offset, std::uint64_t size) { allocator_->free(offset, size); }
   [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size) {
@@ -46,6 +51,7 @@ class MemoryPool {
 
  private:
   bool map_up_to(std::uint64_t end);
+  std::uint64_t reach(std::uint64_t offset, std::uint64_t size);
 
   guest::Slot region_ = guest::kNoSlot;
   std::uint64_t size_ = 0;

@@ -78,7 +78,9 @@ Result<Reference<ProcessMemory>> ProcessMemory::create(const Shape& shape) {
 }
 
 ProcessMemory::~ProcessMemory() {
-  std::replace(memories.begin(), memories.end(), this, static_cast<ProcessMemory*>(nullptr));
+  if (auto& place = memories[id_ & ((1 << kIndexBits) - 1)]; place == this) {
+    place = nullptr;
+  }
   // The domain goes first: nothing of it runs or is mapped any more when its memory is freed.
   guest::end_domain(domain_);
   server().delete_slot(domain_);

@@ -20,12 +20,16 @@ constexpr std::uint32_t kMostProcessors = 64;
 constinit std::array<Process*, kMaximumProcesses> processes = {};
 constinit std::array<Task*, kMaximumTasks> tasks = {};
 constinit std::uint32_t next_id = kFirstProcess;
+// How much of the tables was ever used: nobody looks further.
+constinit std::size_t process_limit = 0;
+constinit std::size_t task_limit = 0;
 
 std::uint32_t take_id() {
   for (;;) {
     const std::uint32_t id = next_id;
     next_id = next_id + 1 < kMaximumId ? next_id + 1 : kFirstReusedId;
-    const bool used = std::any_of(processes.begin(), processes.end(), [id](const Process* each) {
+    const auto all = all_processes();
+    const bool used = std::any_of(all.begin(), all.end(), [id](const Process* each) {
       return each != nullptr && (each->id() == id || each->group == id || each->session == id);
     });
     if (!used && find_task(id) == nullptr) {
@@ -42,7 +46,7 @@ std::uint32_t choose_processor(std::uint32_t preferred, std::uint64_t allowed) {
     return 0;
   }
   std::array<std::uint32_t, kMostProcessors> running = {};
-  for (const Task* task : tasks) {
+  for (const Task* task : all_tasks()) {
     if (task != nullptr && task->thread != guest::kNoSlot && !task->blocked) {
       ++running[task->processor];
     }
@@ -94,12 +98,13 @@ void give_away_children(Process& parent) {
     first = first->parent;
   }
   first = first != nullptr ? first : find_process(kFirstProcess);
-  for (std::size_t index = 0; index < processes.size(); ++index) {
+  for (std::size_t index = 0; index < process_limit; ++index) {
     Process* const child = processes[index];
     if (child == nullptr || child->parent != &parent) {
       continue;
     }
     child->parent = first;
+    publish_parent(*child);
     if (child->parent_death_signal != 0 && child->state != ProcessState::kEnded) {
       send_signal(*child, SignalInfo::of(child->parent_death_signal, SignalInfo::kUser));
       if (processes[index] != child) {
@@ -118,24 +123,25 @@ void give_away_children(Process& parent) {
 }  // namespace
 
 std::span<Process* const> all_processes() {
-  return processes;
+  return std::span(processes).first(process_limit);
 }
 std::span<Task* const> all_tasks() {
-  return tasks;
+  return std::span(tasks).first(task_limit);
 }
 
 Process* find_process(std::uint64_t id) {
-  const auto found = std::find_if(processes.begin(), processes.end(), [id](const Process* each) {
+  const auto all = all_processes();
+  const auto found = std::find_if(all.begin(), all.end(), [id](const Process* each) {
     return each != nullptr && each->id() == id;
   });
-  return found == processes.end() ? nullptr : *found;
+  return found == all.end() ? nullptr : *found;
 }
 
 Task* find_task(std::uint64_t id) {
-  const auto found = std::find_if(tasks.begin(), tasks.end(), [id](const Task* each) {
-    return each != nullptr && each->id == id;
-  });
-  return found == tasks.end() ? nullptr : *found;
+  const auto all = all_tasks();
+  const auto found = std::find_if(
+      all.begin(), all.end(), [id](const Task* each) { return each != nullptr && each->id == id; });
+  return found == all.end() ? nullptr : *found;
 }
 
 Task* task_at(std::uint64_t index, const ProcessMemory& memory) {
@@ -146,19 +152,22 @@ Task* task_at(std::uint64_t index, const ProcessMemory& memory) {
 }
 
 Task* find_task_of(const ProcessMemory& memory) {
-  const auto found = std::find_if(tasks.begin(), tasks.end(), [&memory](const Task* each) {
+  const auto all = all_tasks();
+  const auto found = std::find_if(all.begin(), all.end(), [&memory](const Task* each) {
     return each != nullptr && task_at(each->index, memory) != nullptr;
   });
-  return found == tasks.end() ? nullptr : *found;
+  return found == all.end() ? nullptr : *found;
 }
 
 std::uint64_t count_processes() {
-  return static_cast<std::uint64_t>(std::count_if(processes.begin(), processes.end(),
-                                                  [](auto* each) { return each != nullptr; }));
+  const auto all = all_processes();
+  return static_cast<std::uint64_t>(
+      std::count_if(all.begin(), all.end(), [](auto* each) { return each != nullptr; }));
 }
 std::uint64_t count_tasks() {
+  const auto all = all_tasks();
   return static_cast<std::uint64_t>(
-      std::count_if(tasks.begin(), tasks.end(), [](auto* each) { return each != nullptr; }));
+      std::count_if(all.begin(), all.end(), [](auto* each) { return each != nullptr; }));
 }
 
 Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory,
@@ -178,6 +187,7 @@ Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory
   process->group = parent != nullptr ? parent->group : process->id();
   process->session = parent != nullptr ? parent->session : process->id();
   *place = process;
+  process_limit = std::max(process_limit, static_cast<std::size_t>(place - processes.begin()) + 1);
   return process;
 }
 
@@ -201,8 +211,17 @@ Result<Task*> create_task(Process& process) {
     }
   }
   *place = task;
+  task_limit = std::max<std::size_t>(task_limit, task->index + 1);
   process.add_task(*task);
   return task;
+}
+
+void publish_parent(const Process& process) {
+  for (const Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
+    if (task->page != nullptr) {
+      task->page->parent_id = process.parent == nullptr ? 0 : process.parent->id();
+    }
+  }
 }
 
 bool start_task(Task& task, guest::ThreadStart start) {
@@ -290,7 +309,8 @@ void end_task(Task& task, std::int32_t wait_status) {
 
 void discard_process(Process& process) {
   end_other_tasks(process, nullptr);
-  std::replace(processes.begin(), processes.end(), &process, static_cast<Process*>(nullptr));
+  std::replace(processes.begin(), processes.begin() + process_limit, &process,
+               static_cast<Process*>(nullptr));
   delete &process;
 }
 
@@ -308,6 +328,7 @@ void end_process(Process& process, std::int32_t wait_status) {
   process.timers.reset();
   end_other_tasks(process, nullptr);
   process.resident_maximum = std::max(process.resident_maximum, process.space().resident());
+  process.descriptors().publish(nullptr);
   process.set_memory({});
   process.memory_left.wake();
   process.set_descriptors({});
@@ -324,7 +345,8 @@ void end_process(Process& process, std::int32_t wait_status) {
 }
 
 void reap_process(Process& process) {
-  std::replace(processes.begin(), processes.end(), &process, static_cast<Process*>(nullptr));
+  std::replace(processes.begin(), processes.begin() + process_limit, &process,
+               static_cast<Process*>(nullptr));
   delete &process;
 }
 

@@ -33,6 +33,8 @@ Result<Process*> create_process(Process* parent, Reference<ProcessMemory> memory
 // A thread of the process that does not run yet. The first one has the process's id. EAGAIN,
 // ENOMEM.
 Result<Task*> create_task(Process& process);
+// Tells the shims of its threads who the parent is.
+void publish_parent(const Process& process);
 // Lets it run for the first time, on the processor that has least to do. False: the nucleus
 // refuses.
 bool start_task(Task& task, guest::ThreadStart start);

@@ -58,12 +58,12 @@ bool is_native(const Program& program) {
 }
 
 Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
-                                   const Arguments& environment, std::uint32_t process_id,
+                                   const Arguments& environment,
                                    const ProgramCredentials& credentials) {
   auto loaded = is_native(program)
                     ? program.file.is_whole() ? load_native_program(program, arguments)
                                               : Result<LoadedProgram>(fail(ENOEXEC))
-                    : load_linux_program(program, arguments, environment, process_id, credentials);
+                    : load_linux_program(program, arguments, environment, credentials);
   if (loaded) {
     loaded->credentials = credentials;
   }
@@ -77,6 +77,7 @@ bool enter_program(Task& task, LoadedProgram& loaded) {
   if (process.has_memory()) {
     process.resident_maximum = std::max(process.resident_maximum, process.space().resident());
   }
+  process.descriptors().publish(nullptr);
   process.set_memory(loaded.memory);
   process.publish_limits();
   process.executable = loaded.node;
@@ -97,13 +98,15 @@ bool enter_program(Task& task, LoadedProgram& loaded) {
     task.page = page->view;
     task.page->task = task.index;
     task.page->thread_id = task.id;
+    task.page->process_id = process.id();
+    publish_parent(process);
+    process.descriptors().publish(process.memory().shim_page);
   }
   return true;
 }
 
 Result<void> start_first_process(const Program& program, const FirstCommand& command) {
-  auto loaded =
-      load_program(program, command.arguments, command.environment, 1, ProgramCredentials{});
+  auto loaded = load_program(program, command.arguments, command.environment, ProgramCredentials{});
   if (!loaded) {
     return std::unexpected(loaded.error());
   }

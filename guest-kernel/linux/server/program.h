@@ -40,13 +40,13 @@ struct LoadedProgram {
   ProgramCredentials credentials;
 };
 
-// Loads `program` for the process with that id, with what it is told of its credentials. ENOMEM,
+// Loads `program` with what it is told of its credentials. ENOMEM,
 // E2BIG, ENOEXEC, ENOENT (its interpreter).
 Result<LoadedProgram> load_program(const Program& program, const Arguments& arguments,
-                                   const Arguments& environment, std::uint32_t process_id,
+                                   const Arguments& environment,
                                    const ProgramCredentials& credentials);
 Result<LoadedProgram> load_linux_program(const Program& program, const Arguments& arguments,
-                                         const Arguments& environment, std::uint32_t process_id,
+                                         const Arguments& environment,
                                          const ProgramCredentials& credentials);
 // The same for a native program (guest-kernel/lib/native_program.h).
 Result<LoadedProgram> load_native_program(const Program& program, const Arguments& arguments);

@@ -38,6 +38,9 @@ constexpr std::uint64_t kRootAddress = 0x200'0000'0000;
 constexpr std::uint64_t kTimerSignal = 2;  // beside guest::kConsoleSignal
 
 constexpr std::uint64_t kFlushInterval = 10'000'000;  // ns
+// A thread that was woken runs after this time at the latest, though another goes on.
+constexpr std::uint64_t kPutOffInterval = 2'000'000;  // ns
+constexpr std::uint32_t kNoProcessor = ~std::uint32_t{0};
 
 constexpr std::string_view kToolDirectory = "bin/";
 
@@ -245,9 +248,38 @@ void Server::resume(Task& task) {
   task.resumed = true;
   guest::Message answer;
   const std::uint64_t token = task.token;
+  const std::uint32_t processor = task.processor;
   if (run_call(task, answer)) {
-    guest::reply(token, answer);
+    send({token, processor, answer});
   }
+}
+
+// A token whose thread has ended does no harm.
+void Server::send(const Answer& answer) {
+  if (next_.token == 0) {
+    next_ = answer;
+  } else if (put_off_.token == 0 && answer.processor == next_.processor) {
+    put_off_ = answer;
+    put_off_due_ = guest::monotonic_ns() + kPutOffInterval;
+  } else {
+    guest::reply(answer.token, answer.message);
+  }
+}
+
+// What was put off goes with the wait where nothing else does, or by itself when its time has come.
+void Server::send_put_off() {
+  if (put_off_.token == 0) {
+    return;
+  }
+  if (next_.token == 0) {
+    next_ = put_off_;
+  } else if (guest::monotonic_ns() >= put_off_due_) {
+    guest::reply(put_off_.token, put_off_.message);
+  } else {
+    return;
+  }
+  put_off_.token = 0;
+  put_off_due_ = Task::kNever;
 }
 
 void Server::resume_ready() {
@@ -300,7 +332,7 @@ bool Server::create_timer() {
 
 // One timer for all: it is set to the earliest deadline of those who wait.
 void Server::arm_timer() {
-  std::uint64_t earliest = std::min(flush_deadline_, next_event_deadline());
+  std::uint64_t earliest = std::min({flush_deadline_, put_off_due_, next_event_deadline()});
   for (const Task* task : all_tasks()) {
     if (task != nullptr && task->blocked) {
       earliest = std::min(earliest, task->deadline);
@@ -357,6 +389,7 @@ bool Server::handle_linux_call(ProcessMemory& memory, const guest::Received& rec
     answer[0] = static_cast<std::uint64_t>(-EPERM);
     return true;
   }
+  next_.processor = task->processor;
   task->token = received.token;
   task->number = static_cast<std::uint32_t>(received.message[0]);  // as Linux takes it
   std::copy_n(received.message.word.begin() + 1, task->arguments.size(), task->arguments.begin());
@@ -428,22 +461,22 @@ bool Server::handle_native_call(ProcessMemory& memory, const guest::Received& re
 
 void Server::run() {
   const guest::Receiver receiver(info_.slot_of(Role::kOwnPort));
-  std::uint64_t token = 0;
-  guest::Message answer;
   for (;;) {
+    send_put_off();
     resume_ready();
     flush_output();
     arm_timer();
-    const auto received = token != 0 ? receiver.reply_and_wait(token, answer) : receiver.wait();
-    token = 0;
+    const auto received =
+        next_.token != 0 ? receiver.reply_and_wait(next_.token, next_.message) : receiver.wait();
+    next_ = {.token = 0, .processor = kNoProcessor, .message = {}};
     if (!received) {
       report("linux server: its port is gone");
       finish(kOwnFailure);
     }
     if (received->is_notification()) {
       handle_notification(received->signals());
-    } else if (handle_call(*received, answer)) {
-      token = received->token;
+    } else if (handle_call(*received, next_.message)) {
+      next_.token = received->token;
     }
   }
 }

@@ -70,6 +70,13 @@ class Server {
   [[noreturn]] void finish(int exit_code);
 
  private:
+  // An answer that has not been sent; token 0: none.
+  struct Answer {
+    std::uint64_t token = 0;
+    std::uint32_t processor = 0;  // where the thread will run
+    guest::Message message;
+  };
+
   void open_console();
   void read_root();
   bool prepare();
@@ -85,6 +92,8 @@ class Server {
   bool handle_take_signal(Task& task, guest::Message& answer);
   bool run_call(Task& task, guest::Message& answer);
   void resume(Task& task);
+  void send(const Answer& answer);
+  void send_put_off();
   void resume_ready();
   void resume_due();
   void take_input();
@@ -100,9 +109,15 @@ class Server {
   std::span<const std::byte> boot_archive_;
   std::optional<Terminal> terminal_;
   Random random_;
-  Task* current_ = nullptr;             // whose call is being served
-  guest::Slot timer_ = guest::kNoSlot;  // made when somebody first waits for a time
-  bool is_complete_ = false;            // the composer has given all it has
+  Task* current_ = nullptr;  // whose call is being served
+  // Goes out with the wait for the next call, which costs no system call of its own.
+  Answer next_;
+  // Of a thread on next_'s processor, which will most likely wait for it soon: then this goes out
+  // the same way, and neither thread competes with the other.
+  Answer put_off_;
+  std::uint64_t put_off_due_ = Task::kNever;  // monotonic ns
+  guest::Slot timer_ = guest::kNoSlot;        // made when somebody first waits for a time
+  bool is_complete_ = false;                  // the composer has given all it has
   std::uint64_t armed_ = Task::kNever;
   std::uint64_t last_flush_ = 0;                 // monotonic ns
   std::uint64_t flush_deadline_ = Task::kNever;  // when the driver is told of what was put off

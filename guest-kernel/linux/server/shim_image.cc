@@ -6,6 +6,8 @@
 
 extern "C" const std::byte shim_image_start[];
 extern "C" const std::byte shim_image_end[];
+extern "C" const std::byte vdso_image_start[];
+extern "C" const std::byte vdso_image_end[];
 
 namespace linux_server {
 namespace {
@@ -14,8 +16,8 @@ constexpr std::uint64_t kNotCopied = MemoryPool::kNone;
 
 constinit std::uint64_t code_offset = kNotCopied;
 
-std::uint64_t image_size() {
-  return static_cast<std::uint64_t>(shim_image_end - shim_image_start);
+void copy_image(std::uint64_t offset, const std::byte* start, const std::byte* end) {
+  std::memcpy(memory_pool().at(offset), start, static_cast<std::size_t>(end - start));
 }
 
 }  // namespace
@@ -25,17 +27,18 @@ const shim::CodeHeader& shim_code() {
 }
 
 Result<void> map_shim(AddressSpace& space) {
-  const std::uint64_t size = (image_size() + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
+  constexpr std::uint64_t kSize = shim::kCodeSize + abi::kPageSize;
   if (code_offset == kNotCopied) {
-    code_offset = memory_pool().allocate(size);
+    code_offset = memory_pool().allocate(kSize);
     if (code_offset == kNotCopied) {
       return fail(ENOMEM);
     }
-    std::memcpy(memory_pool().at(code_offset), shim_image_start, image_size());
+    copy_image(code_offset, shim_image_start, shim_image_end);
+    copy_image(code_offset + shim::kCodeSize, vdso_image_start, vdso_image_end);
   }
   Segment code;
   code.start = shim::kCode;
-  code.end = shim::kCode + size;
+  code.end = shim::kCode + kSize;
   code.offset = code_offset;
   code.protection = 1 | 4;  // PROT_READ | PROT_EXEC
   code.backing = Backing::kShared;

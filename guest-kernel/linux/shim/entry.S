@@ -121,9 +121,15 @@ shim_start:
     .globl shim_copy
 shim_copy:
     mov %rdx, %rcx
+    shr $3, %rcx
 shim_copy_begin:
+    jz 1f
+    rep movsq
+1:  mov %edx, %ecx
+    and $7, %ecx
+    jz 2f
     rep movsb
-    mov $1, %eax
+2:  mov $1, %eax
     ret
 
 // bool shim_save_vectors(void* area, size_t xsave_size), shim_load_vectors likewise.

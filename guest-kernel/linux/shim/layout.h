@@ -8,9 +8,11 @@
 // trusts these pages; the server never reads them back.
 namespace shim {
 
-// The shim's code: read and execute.
+// The shim's code: read and execute. Behind it lies the vDSO, one page, which is the application's
+// code.
 inline constexpr std::uint64_t kCode = 0x3fff'f000'0000;
-inline constexpr std::uint64_t kCodeSize = 0x1'0000;
+inline constexpr std::uint64_t kCodeSize = 0x4000;
+inline constexpr std::uint64_t kVdso = kCode + kCodeSize;
 
 // The process block: one large page, writable, that holds from its top down the process page (with
 // the handler's address at its start), the first thread's page, a spare range and the stack.
@@ -47,10 +49,20 @@ inline constexpr std::int64_t kRestart = -512;
 // … or runs at all.
 inline constexpr std::int64_t kRestartUnlessHandled = -514;
 
+// What the shim knows of a descriptor: calls that nobody but the caller notices.
+enum DescriptorKind : std::uint8_t {
+  kReadsNothing = 1,  // /dev/null
+  kReadsZeroes = 2,
+  kSwallows = 4,  // what is written goes nowhere
+};
+
+// Of as many descriptors.
+inline constexpr std::uint64_t kKnownDescriptors = 1024;
+
 // The first of a process's pages. The server writes it; what it reads back harms nobody else.
 struct ProcessPage {
   std::uint64_t handler;  // at abi::kForeignHandler
-  std::uint32_t process_id;
+  std::uint32_t reserved;
   std::uint32_t has_own_limits;  // the server has to be asked for them
   char system_name[6][65];       // struct new_utsname
   // The heap: the shim moves the break up to the limit by itself, and tells the server where it is
@@ -62,6 +74,8 @@ struct ProcessPage {
   std::uint32_t reserved2;
   std::uint32_t executable_size;
   char executable[512];  // what /proc/self/exe leads to; empty: too long
+  // Of each descriptor, which of DescriptorKind hold; nothing: the server knows.
+  std::uint8_t descriptor_kinds[kKnownDescriptors];
 };
 static_assert(sizeof(ProcessPage) <= abi::kPageSize);
 
@@ -91,9 +105,12 @@ struct ThreadPage {
   std::uint64_t task;                     // the server's name for the thread; goes with each call
   std::uint64_t fs_base;
   std::uint32_t thread_id;
+  std::uint32_t process_id;
+  std::uint32_t parent_id;
   std::uint32_t has_saved_mask;
-  std::uint64_t saved_mask;       // of sigsuspend(2) and its kin: what a handler goes back to
-  std::uint64_t clear_thread_id;  // set_tid_address
+  std::uint64_t descriptor_kinds;  // address of the process's; 0: they are another's (vfork)
+  std::uint64_t saved_mask;        // of sigsuspend(2) and its kin: what a handler goes back to
+  std::uint64_t clear_thread_id;   // set_tid_address
   std::uint64_t robust_list;
   std::uint64_t alternate_stack, alternate_stack_size;
   std::uint32_t alternate_stack_flags;

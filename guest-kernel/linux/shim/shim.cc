@@ -106,7 +106,7 @@ std::int64_t move_break(const Frame& frame) {
 
 std::int64_t get_limit(const Frame& frame) {
   const auto process = static_cast<std::uint32_t>(frame.arguments[0]);
-  if ((process != 0 && process != process_page().process_id) || frame.arguments[2] != 0 ||
+  if ((process != 0 && process != thread_page().process_id) || frame.arguments[2] != 0 ||
       frame.arguments[1] >= kLimitCount || process_page().has_own_limits != 0) {
     return forward(frame);
   }
@@ -163,10 +163,52 @@ std::int64_t make_child(const Frame& frame) {
   return forward(frame);
 }
 
+std::uint8_t descriptor_kind(std::uint64_t descriptor) {
+  const std::uint64_t kinds = thread_page().descriptor_kinds;
+  return kinds == 0 || descriptor >= kKnownDescriptors
+             ? std::uint8_t{0}
+             : reinterpret_cast<const volatile std::uint8_t*>(kinds)[descriptor];
+}
+
+// Devices that hold nothing are read and written here: few bytes, and none.
+std::int64_t read_device(const Frame& frame) {
+  static constexpr std::uint8_t kZeroes[64] = {};
+  const std::uint8_t kind = descriptor_kind(frame.arguments[0]);
+  const std::uint64_t size = frame.arguments[2];
+  if (kind == 0 || size > sizeof(kZeroes) || frame.arguments[1] > abi::kUserEnd - size) {
+    return forward(frame);
+  }
+  if ((kind & kReadsNothing) != 0) {
+    return 0;
+  }
+  if ((kind & kReadsZeroes) == 0) {
+    return forward(frame);
+  }
+  return shim_copy(reinterpret_cast<void*>(frame.arguments[1]), kZeroes, size)
+             ? static_cast<std::int64_t>(size)
+             : -EFAULT;
+}
+
+std::int64_t write_device(const Frame& frame) {
+  constexpr std::uint64_t kMost = 0x7fff'f000;
+  const std::uint64_t size = frame.arguments[2];
+  if ((descriptor_kind(frame.arguments[0]) & kSwallows) == 0 || size > kMost ||
+      frame.arguments[1] > abi::kUserEnd - size) {
+    return forward(frame);
+  }
+  return static_cast<std::int64_t>(size);
+}
+
 std::int64_t answer(Frame& frame) {
   switch (frame.number) {
+    case __NR_read:
+      return read_device(frame);
+    case __NR_write:
+      return write_device(frame);
     case __NR_getpid:
-      return process_page().process_id;
+      return thread_page().process_id;
+    case __NR_getppid:
+      return thread_page().parent_id;
     case __NR_gettid:
       return thread_page().thread_id;
     case __NR_uname:

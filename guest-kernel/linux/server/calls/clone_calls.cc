@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "guest-kernel/lib/clock.h"
@@ -70,6 +71,13 @@ void fill_page(Task& child, const Task& parent, const CloneRequest& request) {
   page.stack_top = child.page_address + abi::kPageSize;
   page.task = child.index;
   page.thread_id = child.id;
+  page.process_id = child.process->id();
+  page.parent_id = child.process->parent == nullptr ? 0 : child.process->parent->id();
+  // A process that shares memory has other descriptors than the one whose they are.
+  constexpr std::uint64_t kKinds =
+      shim::kProcessPage + offsetof(shim::ProcessPage, descriptor_kinds);
+  const bool is_thread = (request.flags & CLONE_THREAD) != 0;
+  page.descriptor_kinds = is_thread ? from.descriptor_kinds : shares ? 0 : kKinds;
   page.signal_mask = from.signal_mask;
   page.pending = 0;
   page.has_saved_mask = 0;
@@ -149,8 +157,11 @@ Result<Process*> copy_process(Task& parent, const CloneRequest& request) {
     timers->watch_processor_limit();
   }
   process.started_ns = guest::monotonic_ns();
+  if ((request.flags & CLONE_FILES) != 0) {
+    process.descriptors().never_publish();
+  }
   if (!shares) {
-    process.memory().shim_page->process_id = process.id();
+    process.descriptors().publish(process.memory().shim_page);
   }
   return created;
 }

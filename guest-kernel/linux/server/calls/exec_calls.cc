@@ -34,7 +34,7 @@ constexpr std::size_t kScriptSpace = kMaximumPath + 2 * kMaximumScripts * kScrip
 // Memory of the pool for the time of a call: for all arguments and the environment.
 class Scratch {
  public:
-  Scratch() : offset_(memory_pool().allocate(kSize)) {}
+  Scratch() : offset_(memory_pool().allocate_uncleared(kSize)) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
@@ -176,7 +176,7 @@ Result<LoadedProgram> load(Task& task, const Target& target, StringList& argumen
     auto program = check_program(*node);
     if (program) {
       program->called = target.path;
-      return load_program(*program, arguments.arguments(), environment.arguments(), process.id(),
+      return load_program(*program, arguments.arguments(), environment.arguments(),
                           credentials_of_program(process.credentials, node->attributes(&process)));
     }
     if (program.error().number != ENOEXEC) {

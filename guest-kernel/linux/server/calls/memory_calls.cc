@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kPage = abi::kPageSize;
 constexpr std::uint64_t kPageMask = kPage - 1;
 // Anonymous memory up to this size is mapped at once: its pages are likely to be used.
-constexpr std::uint64_t kMapAhead = 64 * 1024;
+constexpr std::uint64_t kMapAhead = 32 * 1024;
 
 std::uint64_t round_up(std::uint64_t value) {
   return (value + kPageMask) & ~kPageMask;

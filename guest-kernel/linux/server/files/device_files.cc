@@ -10,6 +10,7 @@
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/ipc/pseudo_terminal.h"
 #include "guest-kernel/linux/server/server.h"
+#include "guest-kernel/linux/shim/layout.h"
 
 namespace linux_server {
 namespace {
@@ -47,6 +48,16 @@ class ZeroFile : public File {
     return kind_ == Kind::kFull ? -ENOSPC : static_cast<std::int64_t>(bytes.size());
   }
   bool maps_zeroes() const override { return kind_ == Kind::kZero; }
+  std::uint8_t shim_kind() const override {
+    unsigned kinds = 0;
+    if (may_read()) {
+      kinds |= kind_ == Kind::kNull ? shim::kReadsNothing : shim::kReadsZeroes;
+    }
+    if (may_write() && kind_ != Kind::kFull) {
+      kinds |= shim::kSwallows;
+    }
+    return static_cast<std::uint8_t>(kinds);
+  }
 
  private:
   Kind kind_;

@@ -282,12 +282,15 @@ fast_reply_wait:
 	cmpw $0, THREAD_BARE(%r15)
 	jne unlock_slow_reply_wait
 	cmp %r15, PROCESSOR_USER_OWNER(%rcx)
-	jne unlock_slow_reply_wait
+	je 2f
+	HARDWARE_ELSE take_user_state           // the slow path saves extended state
+	jmp unlock_slow_reply_wait
 2:	bsr PROCESSOR_READY_PRIORITIES(%rcx), %r11d
 	jz 3f
 	cmp THREAD_PRIORITY(%r15), %r11b
 	jae unlock_slow_reply_wait
 3:	mov PORT_WAITERS(%rax), %r11
+reply_wait_commits:
 	mov %r11, THREAD_NEXT(%rbp)
 	mov %rbp, PORT_WAITERS(%rax)
 	mov %rax, THREAD_PORT(%rbp)
@@ -296,6 +299,38 @@ fast_reply_wait:
 	xor %ebx, %ebx
 	mov THREAD_DOMAIN(%r15), %rax
 	jmp fast_switch
+
+// Interpreted ring 0: the processor still holds another thread's vector registers and bases. The slow
+// path would interpret ten times as much.
+take_user_state:
+	bsr PROCESSOR_READY_PRIORITIES(%rcx), %r11d
+	jz 1f
+	cmp THREAD_PRIORITY(%r15), %r11b
+	jae unlock_slow_reply_wait
+1:	mov PROCESSOR_USER_OWNER(%rcx), %r11
+	test %r11, %r11
+	jz 2f
+	mov THREAD_VECTOR_STATE(%r11), %r11
+	fxsave64 (%r11)
+2:	mov THREAD_VECTOR_STATE(%r15), %r11
+	fxrstor64 (%r11)
+	mov %r15, PROCESSOR_USER_OWNER(%rcx)
+	mov %rax, %rbx
+	mov %rcx, %rdi
+	mov %rdx, %r11
+	mov $MSR_FS_BASE, %ecx
+	mov THREAD_FS_BASE(%r15), %eax
+	mov THREAD_FS_BASE + 4(%r15), %edx
+	wrmsr
+	inc %ecx                                // MSR_GS_BASE
+	mov THREAD_GS_BASE(%r15), %eax
+	mov THREAD_GS_BASE + 4(%r15), %edx
+	wrmsr
+	mov %r11, %rdx
+	mov %rdi, %rcx
+	mov %rbx, %rax
+	mov PORT_WAITERS(%rax), %r11
+	jmp reply_wait_commits
 
 unlock_slow_reply_wait:
 	movl $0, kernel_lock_word(%rip)

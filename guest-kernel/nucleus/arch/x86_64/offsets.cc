@@ -3,6 +3,7 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/nucleus/port.h"
+#include "instructions.h"
 #include "local_apic.h"
 #include "processor.h"
 
@@ -27,6 +28,10 @@ CHECK_OFFSET(Thread, state, THREAD_STATE);
 CHECK_OFFSET(Thread, bare, THREAD_BARE);
 CHECK_OFFSET(Thread, suspend_requested, THREAD_BARE + 1);
 CHECK_OFFSET(Thread, priority, THREAD_PRIORITY);
+CHECK_OFFSET(Thread, fs_base, THREAD_FS_BASE);
+CHECK_OFFSET(Thread, gs_base, THREAD_GS_BASE);
+CHECK_OFFSET(Thread, vector_state, THREAD_VECTOR_STATE);
+static_assert(kMsrFsBase == MSR_FS_BASE && kMsrGsBase == MSR_FS_BASE + 1);
 CHECK_OFFSET(Processor, ready_priorities, PROCESSOR_READY_PRIORITIES);
 CHECK_OFFSET(Domain, page_table, DOMAIN_PAGE_TABLE);
 CHECK_OFFSET(Domain, slots, DOMAIN_SLOTS);

@@ -16,6 +16,9 @@
 #define THREAD_STATE 248
 #define THREAD_BARE 252  // a word with suspend_requested
 #define THREAD_PRIORITY 254
+#define THREAD_FS_BASE 296
+#define THREAD_GS_BASE 304
+#define THREAD_VECTOR_STATE 312
 
 #define DOMAIN_PAGE_TABLE 16
 #define DOMAIN_SLOTS 24
@@ -44,6 +47,8 @@
 #define SLOT_CALLABLE_PORT_MASK 0x1ff
 #define SLOT_RECEIVABLE_PORT 0x203
 #define SLOT_RECEIVABLE_PORT_MASK 0x2ff
+
+#define MSR_FS_BASE 0xc0000100
 
 #define USER_FLAGS 0x202
 #define USER_CODE_SELECTOR 0x23

@@ -171,7 +171,8 @@ void Grammar::add_run() {
   app.add_option("--rootfs,--initrd", run_.rootfs,
                  "Root file system to use, a newc cpio archive; scripts/rootfs makes them");
   app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
-  app.add_option("--report", run_.report, "Write times, memory, exits and missed system calls to this file, as JSON");
+  app.add_option("--report", run_.report,
+                 "Write times, memory, exits and missed system calls to this file, as JSON");
   set_action(app, [this] { return run(run_, log_level_); });
 }
 

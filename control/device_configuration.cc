@@ -191,8 +191,7 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
   control.mutable_machine_control();
 
   VirtioPlaces places(configuration, machine);
-  proto::VirtioConsole& console =
-      *places.add("console", kVirtioConsoleId).mutable_virtio_console();
+  proto::VirtioConsole& console = *places.add("console", kVirtioConsoleId).mutable_virtio_console();
   if (::isatty(STDIN_FILENO) == 1) {
     const TerminalSize size = terminal_size(STDIN_FILENO);
     console.mutable_size()->set_columns(size.columns);

@@ -31,9 +31,9 @@ struct MachineDescription {
   std::vector<std::uint32_t> apic_ids;  // Of the vCPUs, the boot CPU first.
   std::uint64_t tsc_frequency = 0;      // Hz.
   std::vector<MemoryRange> memory;
-  std::vector<std::string> arguments;  // The command to run; empty: a shell.
+  std::vector<std::string> arguments;    // The command to run; empty: a shell.
   std::vector<std::string> environment;  // "NAME=VALUE" for the command, beside the usual ones.
-  std::uint64_t start_time = 0;        // Nanoseconds since 1970, UTC.
+  std::uint64_t start_time = 0;          // Nanoseconds since 1970, UTC.
   // False: the console's other end is a file or a pipe, so its input is data and not keys.
   bool console_is_terminal = true;
   std::vector<VirtioNode> virtio;

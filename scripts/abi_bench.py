@@ -7,10 +7,7 @@ on this machine's KVM.
 import json
 import math
 import os
-import pty
 import re
-import select
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -186,48 +183,4 @@ def measure_work(build, runs):
             result[name] = {"host_seconds": round(middle["host"], 4), "guest_seconds": round(middle["guest"], 4),
                             "ratio": round(middle["guest"] / middle["host"], 3),
                             "ratio_of_fastest": round(best["guest"] / best["host"], 3), "runs": runs}
-    return result
-
-
-def prompt_once(build, profile, report, timeout=30):
-    """Milliseconds to the shell's first prompt; the report is written when the shell has ended."""
-    start = time.perf_counter()
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(build / "bin" / "ensemble", ["ensemble", "run", profile, "--report", str(report)])
-    output, milliseconds, ended = b"", None, False
-    try:
-        while time.perf_counter() - start < timeout:
-            if not select.select([terminal], [], [], 0.1)[0]:
-                continue
-            try:
-                output += os.read(terminal, 4096)
-            except OSError:
-                ended = True
-                break
-            if milliseconds is None and re.search(rb"[#$] (\x1b\[6n)?$", output):
-                milliseconds = (time.perf_counter() - start) * 1000
-                time.sleep(0.2)  # it is idle now
-                os.write(terminal, b"exit\r")
-    finally:
-        if not ended:
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(terminal)
-    if milliseconds is None:
-        raise AbiBenchError(f"no prompt came: {output[-500:].decode(errors='replace')}")
-    return milliseconds
-
-
-def measure_prompt(build, runs):
-    """From the start of `ensemble run PROFILE` to a shell's prompt, and what the idle shell holds."""
-    result = {}
-    with tempfile.TemporaryDirectory(prefix="abi-bench-") as folder:
-        report = Path(folder, "report.json")
-        for profile in ("watch", "phone"):
-            times = [prompt_once(build, profile, report) for _ in range(runs)]
-            result[profile] = {"median_milliseconds": round(statistics.median(times), 1),
-                               "minimum_milliseconds": round(min(times), 1), "runs": runs}
-            if report.exists():
-                result[profile]["memory"] = json.loads(report.read_text(encoding="utf-8"))["memory"]
     return result

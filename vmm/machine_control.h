@@ -12,7 +12,8 @@
 namespace ensemble::vmm {
 
 // The machine control device of docs/machine.md: power-off, reset, milestones of the guest's start,
-// and the system calls that it missed. 32-bit registers; accesses of other widths are ignored, and reads are zero.
+// and the system calls that it missed. 32-bit registers; accesses of other widths are ignored, and
+// reads are zero.
 class MachineControl final : public BusDevice, public Stateful {
  public:
   static constexpr uint64_t kSize = 0x1000;

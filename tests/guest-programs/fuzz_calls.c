@@ -30,7 +30,7 @@ enum {
   kMostNumber = 460,
   kCallsPerRound = 150,
   kRoundMilliseconds = 400,
-  kEndMilliseconds = 5000,
+  kEndMilliseconds = 30000,
   kRoundsPerCheck = 20,
   kArenaSize = 64 * 1024,
   kDescriptors = 14,
@@ -48,22 +48,54 @@ static uint64_t next_random(void) {
   state ^= state >> 27;
   return state * 0x2545f4914f6cdd1dull;
 }
-static uint64_t below(uint64_t limit) { return next_random() % limit; }
+static uint64_t below(uint64_t limit) {
+  return next_random() % limit;
+}
 
 static int telling;
-static char* arena;       // kArenaSize bytes, then a page that cannot be touched
-static char* read_only;   // a page
-static const char* const kPaths[] = {"a",           "b",          "a/b",         "dir",      "link",
-                                     "fifo",        ".",          "..",          "",         "/",
-                                     "/bin/busybox", "/dev/zero", "/dev/ptmx",   "/dev/tty", "/tmp",
-                                     "/proc/self/maps", "/proc/self/fd", "/proc/self/mem",
-                                     "/proc/self/exe", "/proc/1/stat", "/nonexistent/x", "dir/../a"};
+static char* arena;      // kArenaSize bytes, then a page that cannot be touched
+static char* read_only;  // a page
+static const char* const kPaths[] = {"a",
+                                     "b",
+                                     "a/b",
+                                     "dir",
+                                     "link",
+                                     "fifo",
+                                     ".",
+                                     "..",
+                                     "",
+                                     "/",
+                                     "/bin/busybox",
+                                     "/dev/zero",
+                                     "/dev/ptmx",
+                                     "/dev/tty",
+                                     "/tmp",
+                                     "/proc/self/maps",
+                                     "/proc/self/fd",
+                                     "/proc/self/mem",
+                                     "/proc/self/exe",
+                                     "/proc/1/stat",
+                                     "/nonexistent/x",
+                                     "dir/../a"};
 enum { kPathCount = sizeof(kPaths) / sizeof(kPaths[0]) };
 
 static uint64_t wild_pointer(void) {
-  static const uint64_t kWild[] = {0, 1, 8, 0xfff, 0x1000, 0x3fffd0000000, 0x3fffffe00000, 0x3ffffffff000,
-                                   0x400000000000, 0x7fffffffe000, 0x7ffffffffff8, 0x800000000000,
-                                   0xffff800000000000, 0xfffffffffffff000, ~0ull, ~7ull};
+  static const uint64_t kWild[] = {0,
+                                   1,
+                                   8,
+                                   0xfff,
+                                   0x1000,
+                                   0x3fffd0000000,
+                                   0x3fffffe00000,
+                                   0x3ffffffff000,
+                                   0x400000000000,
+                                   0x7fffffffe000,
+                                   0x7ffffffffff8,
+                                   0x800000000000,
+                                   0xffff800000000000,
+                                   0xfffffffffffff000,
+                                   ~0ull,
+                                   ~7ull};
   return kWild[below(sizeof(kWild) / sizeof(kWild[0]))];
 }
 
@@ -89,9 +121,11 @@ static uint64_t pointer(void) {
 }
 
 static uint64_t length(void) {
-  static const uint64_t kLengths[] = {0, 1, 2, 7, 8, 16, 24, 64, 128, 255, 256, 1024, 4095, 4096, 4097, 8192,
-                                      65536, 1u << 20, 0x7ffff000, 0x7fffffff, 0x80000000, 0xffffffff,
-                                      1ull << 32, 1ull << 46, 1ull << 47, 1ull << 63, ~0ull, ~4095ull};
+  static const uint64_t kLengths[] = {
+      0,          1,          2,          7,          8,          16,         24,
+      64,         128,        255,        256,        1024,       4095,       4096,
+      4097,       8192,       65536,      1u << 20,   0x7ffff000, 0x7fffffff, 0x80000000,
+      0xffffffff, 1ull << 32, 1ull << 46, 1ull << 47, 1ull << 63, ~0ull,      ~4095ull};
   return kLengths[below(sizeof(kLengths) / sizeof(kLengths[0]))];
 }
 
@@ -157,14 +191,15 @@ static int takes_process(long number) {
 
 // Ends the machine, or the test's own view of it.
 static int is_forbidden(long number) {
-  return number == SYS_reboot || number == SYS_umount2 || number == SYS_mount || number == SYS_pivot_root ||
-         number == SYS_setpriority || number == SYS_exit_group || number == SYS_exit;
+  return number == SYS_reboot || number == SYS_umount2 || number == SYS_mount ||
+         number == SYS_pivot_root || number == SYS_setpriority || number == SYS_exit_group ||
+         number == SYS_exit;
 }
 
 static void tell(long number, const uint64_t* a) {
   char line[160];
-  const int size = snprintf(line, sizeof(line), "%d: %ld(%lx, %lx, %lx, %lx, %lx, %lx)\n", getpid(), number, a[0],
-                            a[1], a[2], a[3], a[4], a[5]);
+  const int size = snprintf(line, sizeof(line), "%d: %ld(%lx, %lx, %lx, %lx, %lx, %lx)\n", getpid(),
+                            number, a[0], a[1], a[2], a[3], a[4], a[5]);
   const uint64_t write_arguments[6] = {500, (uint64_t)line, (uint64_t)size};
   call(SYS_write, write_arguments);
 }
@@ -195,7 +230,9 @@ static void one_call(void) {
   }
 }
 
-static void ignore(int signal) { (void)signal; }
+static void ignore(int signal) {
+  (void)signal;
+}
 
 static void open_descriptors(void) {
   const int null = open("/dev/null", O_RDWR);
@@ -320,7 +357,8 @@ static int files_work(void) {
 static int pipes_work(void) {
   int ends[2];
   char byte = 0;
-  const int good = pipe(ends) == 0 && write(ends[1], "x", 1) == 1 && read(ends[0], &byte, 1) == 1 && byte == 'x';
+  const int good =
+      pipe(ends) == 0 && write(ends[1], "x", 1) == 1 && read(ends[0], &byte, 1) == 1 && byte == 'x';
   close(ends[0]);
   close(ends[1]);
   return good;
@@ -390,7 +428,7 @@ int main(int argc, char** argv) {
     printf("rounds %ld\n", round);
     fflush(stdout);
   }
-  printf("fuzzed: %ld rounds of %d calls, seed %lu, free %lu KiB of %lu KiB\n", round, kCallsPerRound,
-         (unsigned long)seed, free_memory() >> 10, baseline >> 10);
+  printf("fuzzed: %ld rounds of %d calls, seed %lu, free %lu KiB of %lu KiB\n", round,
+         kCallsPerRound, (unsigned long)seed, free_memory() >> 10, baseline >> 10);
   return 0;
 }

@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string_view>
 
 #include "tests/integration/ensemble_process.h"
@@ -13,6 +16,7 @@ namespace ensemble::integration {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr std::size_t kLargeSize = 96u << 20;
 
@@ -87,6 +91,33 @@ TEST_F(RootFile, ThatIsNoArchiveIsNamed) {
   EXPECT_EQ(outcome.exit_code, 125);
   EXPECT_THAT(outcome.errors, HasSubstr("'" + text + "' is no newc cpio archive"));
   EXPECT_EQ(run(folder_.write("empty", ""), {"true"}).exit_code, 125);
+}
+
+// Headers are damaged at random and the end is cut off: the command runs, or the device says why
+// not.
+TEST_F(RootFile, ThatIsDamagedNeverTakesTheDeviceDown) {
+  REQUIRE_KVM();
+  constexpr int kDamages = 24;
+  const std::string whole = folder_.read(std::filesystem::path(make_root(8192)).filename());
+  std::mt19937 random(7);
+  for (int i = 0; i < kDamages; ++i) {
+    std::string damaged = whole;
+    if (i % 4 == 0) {
+      damaged.resize(6 + random() % (damaged.size() - 6));
+    } else {
+      for (int count = 0; count < 3; ++count) {
+        std::size_t at = damaged.find("070701", random() % damaged.size());
+        at = at == std::string::npos ? 0 : at;
+        damaged[std::min(at + 6 + random() % 120, damaged.size() - 1)] =
+            "0fF7\0/x\xff"[random() % 8];
+      }
+    }
+    const Outcome outcome = run(folder_.write("damaged.cpio", damaged), {"true"});
+    EXPECT_FALSE(outcome.timed_out) << i;
+    EXPECT_THAT(outcome.output + outcome.errors, Not(HasSubstr("server died"))) << i;
+    EXPECT_TRUE(outcome.exit_code == 0 || outcome.exit_code >= 125)
+        << i << ": " << outcome.exit_code << outcome.output << outcome.errors;
+  }
 }
 
 TEST_F(RootFile, ThatIsReplacedMeanwhileStaysAsItWas) {

@@ -32,7 +32,8 @@ class Shell : public testing::Test {
   }
 
   void use_job_control(TerminalSession& session) {
-    const std::string job = "sh -c 'trap \"echo b''ack\" CONT; echo r''uns; while :; do sleep 0.1; done'";
+    const std::string job =
+        "sh -c 'trap \"echo b''ack\" CONT; echo r''uns; while :; do sleep 0.1; done'";
     run(session, job, "\r\nruns");
     session.type(kControlC);
     run(session, "echo st'at'us $?", "status 130");
@@ -85,6 +86,38 @@ TEST_F(Shell, OnATerminalEditsItsLine) {
   run(session, kUp, "\r\nkilled");
 }
 
+// The host's own bash with its libraries, as a root file system has them.
+TEST_F(Shell, IsBashWhereTheRootFileSystemHasIt) {
+  REQUIRE_KVM();
+  if (on_lane_s()) {
+    GTEST_SKIP() << "there is no Python in lane S's machine to pack a root file system with";
+  }
+  const TemporaryFolder folder;
+  const std::string root = folder.path("root.cpio");
+  Arguments arguments{"-o", root, "--dir", "dev", "--dir", "proc", "--dir", "root"};
+  for (const char* applet : {"sh", "sleep", "stty", "tr", "sed", "cat", "wc", "tty"}) {
+    arguments.insert(arguments.end(), {"--link", std::string("bin/") + applet + "=busybox"});
+  }
+  arguments.insert(arguments.end(), {"bin/busybox=/bin/busybox:755", "bin/bash=/bin/bash:755"});
+  for (const std::string library : {"lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6",
+                                    "lib/x86_64-linux-gnu/libtinfo.so.6"}) {
+    if (!std::filesystem::exists("/" + library)) {
+      GTEST_SKIP() << "/" << library << ", which Debian's bash needs, is not on this host";
+    }
+    arguments.push_back(library + "=/" + library + ":755");
+  }
+  const Outcome packed =
+      ChildProcess(ENSEMBLE_SOURCE "/scripts/pack-cpio", arguments).wait(default_limit() * 3);
+  ASSERT_EQ(packed.exit_code, 0) << packed.errors;
+  TerminalSession session({"run", "phone", "--rootfs", root}, kSize);
+  ASSERT_TRUE(session.shows_next("phone:~# ")) << session.screen();
+  run(session, "echo v''ersion ${BASH_VERSION%%.*}", "version 5");
+  run(session, "cat <<end | wc -l\rtwo\rlines\rend", "2\r\n");
+  use_job_control(session);
+  session.type("exit 3\r");
+  EXPECT_EQ(session.wait(), 3) << session.screen();
+}
+
 TEST_F(Shell, KnowsTheTerminalsSizeAndItsChange) {
   REQUIRE_KVM();
   TerminalSession session({"run", "watch"}, kSize);
@@ -112,11 +145,12 @@ TEST_F(Shell, OnAPipeReadsItsCommandsWithoutAPrompt) {
 TEST_F(Shell, OutlivesAForkBombAndAMemoryHog) {
   REQUIRE_KVM();
   ChildProcess process(program_directory() + "/ensemble", {"run", "watch"});
-  process.write("(ulimit -u 30; f() { f | f & }; f; sleep 1) 2>&1 | grep -c 'fork' >/tmp/forks\n"
-                "test $(cat /tmp/forks) -gt 0 && echo bounded\n"
-                "(x=0123456789abcdef; while :; do x=$x$x; done) 2>&1\n"
-                "echo hog $?\n"
-                "ls / | grep bin\n");
+  process.write(
+      "(ulimit -u 30; f() { f | f & }; f; sleep 1) 2>&1 | grep -c 'fork' >/tmp/forks\n"
+      "test $(cat /tmp/forks) -gt 0 && echo bounded\n"
+      "(x=0123456789abcdef; while :; do x=$x$x; done) 2>&1\n"
+      "echo hog $?\n"
+      "ls / | grep bin\n");
   process.close_input();
   const Outcome outcome = process.wait(default_limit() * 2);
   EXPECT_FALSE(outcome.timed_out);

@@ -48,8 +48,8 @@ Terminal::Terminal(const guest::Resource& console)
               shared_bytes(console, guest::kConsoleOutputOffset, guest::kConsoleOutputSize)),
       input_(shared_words(console).input,
              shared_bytes(console, guest::kConsoleInputOffset, guest::kConsoleInputSize)) {
-  host_window = reinterpret_cast<const guest::ConsoleWindow*>(console.address +
-                                                              guest::kConsoleWindowOffset);
+  host_window =
+      reinterpret_cast<const guest::ConsoleWindow*>(console.address + guest::kConsoleWindowOffset);
   // The console's other end is a terminal of the host, which adds carriage returns, or a file or
   // pipe that wants none.
   termios settings = discipline().settings();

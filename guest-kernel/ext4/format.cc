@@ -35,7 +35,8 @@ void describe(ext2_super_block& param, std::uint64_t blocks) {
   ext2fs_blocks_count_set(&param, blocks);
 }
 
-errcode_t fill(ext2_filsys fs, std::int64_t now, std::span<const std::byte, 16> random) {
+errcode_t fill(ext2_filsys fs, BlockCache& cache, std::int64_t now,
+               std::span<const std::byte, 16> random) {
   fs->now = now / 1'000'000'000;
   fs->super->s_max_mnt_count = -1;
   fs->super->s_checkinterval = 0;
@@ -54,6 +55,11 @@ errcode_t fill(ext2_filsys fs, std::int64_t now, std::span<const std::byte, 16> 
   ext2fs_init_csum_seed(fs);
   if (const errcode_t error = ext2fs_allocate_tables(fs)) {
     return error;
+  }
+  // The first inodes are read before they are written, and a format() that was cut off may have
+  // left some. All others count as never used.
+  if (cache.zero(ext2fs_inode_table_loc(fs, 0) * kBlock, 2 * kBlock) != 0) {
+    return EXT2_ET_SHORT_WRITE;
   }
   for (ext2_ino_t inode = EXT2_ROOT_INO + 1; inode < EXT2_FIRST_INODE(fs->super); ++inode) {
     ext2fs_inode_alloc_stats2(fs, inode, 1, 0);
@@ -107,7 +113,7 @@ int format(BlockCache& cache, std::int64_t now, std::span<const std::byte, 16> r
   if (error != 0) {
     return error_number(error);
   }
-  error = fill(fs, now, random);
+  error = fill(fs, cache, now, random);
   if (error != 0) {
     ext2fs_free(fs);
     return error_number(error);

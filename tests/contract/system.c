@@ -398,6 +398,34 @@ BEHAVIOUR(scheduling_attributes) {
   say_end("child", child);
 }
 
+// getdents(2), which only old programs use.
+BEHAVIOUR(old_directory_records) {
+  close(make_file("a-file-with-a-name", ""));
+  MUST(mkdir("folder", 0700));
+  const int folder = (int)MUST(open(".", O_RDONLY | O_DIRECTORY));
+  char records[1024];
+  const long size = MUST(syscall(SYS_getdents, folder, records, sizeof(records)));
+  int count = 0;
+  for (long at = 0; at < size; ++count) {
+    uint16_t length = 0;
+    memcpy(&length, records + at + 16, sizeof(length));
+    if (records[at + 18] == 'a') {
+      say("%c: type %d, rest %d", records[at + 18], records[at + length - 1],
+          (int)strlen(records + at + 18));
+    }
+    at += length;
+  }
+  say("%d records", count);
+  SHOW(syscall(SYS_getdents, folder, records, sizeof(records)));
+  SHOW(syscall(SYS_getdents, 99, records, sizeof(records)));
+}
+
+BEHAVIOUR(unsharing) {
+  SHOW(unshare(CLONE_FILES));
+  SHOW(unshare(0));
+  SHOW(unshare(1));
+}
+
 BEHAVIOUR(other_controls) {
   SHOW(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0));
   SHOW(prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0));

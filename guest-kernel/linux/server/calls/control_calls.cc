@@ -1,8 +1,11 @@
 #include <asm/prctl.h>
 #include <asm/unistd.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 
+#include <algorithm>
 #include <array>
+#include <utility>
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/process_table.h"
@@ -229,10 +232,63 @@ std::int64_t call_personality(Task& task) {
   return old;
 }
 
+// unshare(2): the descriptors can be made the caller's own. There are no namespaces.
+std::int64_t call_unshare(Task& task) {
+  constexpr std::uint64_t kOfThreads = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+  constexpr std::uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                        CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
+                                        CLONE_NEWTIME;
+  Process& process = *task.process;
+  const std::uint64_t flags = task.arguments[0];
+  if ((flags & ~(kOfThreads | kNamespaces | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM)) != 0 ||
+      ((flags & kOfThreads) != 0 && process.task_count() > 1) ||
+      ((flags & CLONE_FS) != 0 && process.places()->owners() > 1)) {
+    return -EINVAL;
+  }
+  if ((flags & kNamespaces) != 0) {
+    return -EPERM;
+  }
+  if ((flags & CLONE_FILES) != 0 && process.descriptor_reference()->owners() > 1) {
+    auto copy = process.descriptors().copy();
+    if (!copy) {
+      return -ENOMEM;
+    }
+    process.set_descriptors(std::move(copy));
+  }
+  return 0;
+}
+
+std::int64_t call_setns(Task& task) {
+  return task.process->descriptors().find(static_cast<std::uint32_t>(task.arguments[0])) ? -EINVAL
+                                                                                         : -EBADF;
+}
+
+// I/O ports are never a program's.
+std::int64_t call_ioperm(Task& task) {
+  constexpr std::uint64_t kPorts = 65536;
+  const std::uint64_t end = task.arguments[0] + task.arguments[1];
+  return end <= task.arguments[0] || end > kPorts ? -EINVAL : -EPERM;
+}
+std::int64_t call_iopl(Task& task) {
+  return static_cast<std::uint32_t>(task.arguments[0]) > 3    ? -EINVAL
+         : static_cast<std::uint32_t>(task.arguments[0]) == 0 ? 0
+                                                              : -EPERM;
+}
+
+// A call that a signal interrupts is made again by the shim, not by this.
+std::int64_t call_restart(Task& /*task*/) {
+  return -EINTR;
+}
+
 constexpr CallEntry kCalls[] = {
     {__NR_prctl, call_prctl},
     {__NR_arch_prctl, call_arch_prctl},
     {__NR_personality, call_personality},
+    {__NR_unshare, call_unshare},
+    {__NR_setns, call_setns},
+    {__NR_ioperm, call_ioperm},
+    {__NR_iopl, call_iopl},
+    {__NR_restart_syscall, call_restart},
 };
 
 }  // namespace

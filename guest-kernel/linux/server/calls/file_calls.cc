@@ -243,13 +243,44 @@ std::int64_t call_getdents64(Task& task) {
   return result;
 }
 
+// The records of getdents64(2) as getdents(2) has them: the type comes last, not before the name.
+std::int64_t make_old_records(AddressSpace& space, std::uint64_t address, std::uint64_t size) {
+  constexpr std::size_t kSizeAt = 16;
+  constexpr std::size_t kTypeAt = 18;
+  std::array<std::byte, 512> record;
+  for (std::uint64_t offset = 0; offset < size;) {
+    const auto length = space.read_value<std::uint16_t>(address + offset + kSizeAt);
+    if (!length || *length <= kTypeAt || *length > record.size()) {
+      return -EFAULT;
+    }
+    const auto bytes = std::span(record).first(*length);
+    if (!space.read(address + offset, bytes)) {
+      return -EFAULT;
+    }
+    std::rotate(bytes.begin() + kTypeAt, bytes.begin() + kTypeAt + 1, bytes.end());
+    if (!space.write(address + offset, bytes)) {
+      return -EFAULT;
+    }
+    offset += *length;
+  }
+  return static_cast<std::int64_t>(size);
+}
+
+std::int64_t call_getdents(Task& task) {
+  const std::int64_t result = call_getdents64(task);
+  return result <= 0 ? result
+                     : make_old_records(task.process->space(), task.arguments[1],
+                                        static_cast<std::uint64_t>(result));
+}
+
 constexpr CallEntry kCalls[] = {
-    {__NR_read, call_read},       {__NR_write, call_write},
-    {__NR_pread64, call_pread},   {__NR_pwrite64, call_pwrite},
-    {__NR_readv, call_readv},     {__NR_writev, call_writev},
-    {__NR_preadv, call_preadv},   {__NR_pwritev, call_pwritev},
-    {__NR_preadv2, call_preadv2}, {__NR_pwritev2, call_pwritev2},
-    {__NR_lseek, call_seek},      {__NR_getdents64, call_getdents64},
+    {__NR_read, call_read},         {__NR_write, call_write},
+    {__NR_pread64, call_pread},     {__NR_pwrite64, call_pwrite},
+    {__NR_readv, call_readv},       {__NR_writev, call_writev},
+    {__NR_preadv, call_preadv},     {__NR_pwritev, call_pwritev},
+    {__NR_preadv2, call_preadv2},   {__NR_pwritev2, call_pwritev2},
+    {__NR_lseek, call_seek},        {__NR_getdents64, call_getdents64},
+    {__NR_getdents, call_getdents},
 };
 
 }  // namespace

@@ -275,7 +275,7 @@ BEHAVIOUR(floating_point_is_kept) {
 
 // Bytes through a ring of pipes arrive in order.
 BEHAVIOUR(ring_of_pipes) {
-  enum { kStations = 6, kBytes = 600 };
+  enum { kStations = 6, kBytes = 200 };
   int first[2];
   MUST(pipe(first));
   int from = first[0];

@@ -6,12 +6,10 @@ on this machine's KVM.
 
 import json
 import math
-import os
 import re
 import statistics
 import subprocess
 import tempfile
-import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "guest-kernel/linux/server/calls/system_v_calls.h"
 #include "guest-kernel/linux/server/missed_calls.h"
 
 namespace linux_server {
@@ -50,6 +51,8 @@ void build_call_table() {
   add(remap_calls());
   add(advice_calls());
   add(shared_memory_calls());
+  add(semaphore_calls());
+  add(message_calls());
   add(process_calls());
   add(identity_calls());
   add(limit_calls());

@@ -5,6 +5,7 @@
 
 #include "guest-kernel/linux/server/futex.h"
 #include "guest-kernel/linux/server/ipc/process_groups.h"
+#include "guest-kernel/linux/server/ipc/semaphore_undo.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/signals.h"
 #include "guest-kernel/linux/server/terminal_line.h"
@@ -332,6 +333,7 @@ void end_process(Process& process, std::int32_t wait_status) {
   process.set_memory({});
   process.memory_left.wake();
   process.set_descriptors({});
+  undo_semaphores(process);
   if (process.session == process.id()) {
     end_terminal_session(process.session);
   }

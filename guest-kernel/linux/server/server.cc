@@ -302,6 +302,7 @@ void Server::resume_due() {
 // writing has it done every few milliseconds only. One that waits, or fills the ring, at once.
 void Server::flush_output() {
   if (!terminal_->has_news()) {
+    flush_deadline_ = Task::kNever;  // who took input may have told the driver meanwhile
     return;
   }
   const bool is_running = std::any_of(all_tasks().begin(), all_tasks().end(), [](const Task* each) {

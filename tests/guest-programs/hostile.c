@@ -102,7 +102,7 @@ static void test_lengths(void) {
   CHECK_ERROR(syscall(SYS_mprotect, 0x10000, SIZE_MAX, 0), ENOMEM);
   CHECK_ERROR(syscall(SYS_mprotect, SIZE_MAX & ~4095ul, 8192, 0), ENOMEM);
   CHECK_ERROR(syscall(SYS_mremap, SIZE_MAX & ~4095ul, 8192, 16384, 1, 0), EFAULT);
-  CHECK_ERROR(syscall(SYS_madvise, SIZE_MAX & ~4095ul, 8192, 4), ENOMEM);
+  CHECK_ERROR(syscall(SYS_madvise, SIZE_MAX & ~4095ul, 8192, 4), EINVAL);
   CHECK_ERROR(syscall(SYS_mmap, SIZE_MAX & ~4095ul, 8192, 3, 0x32, -1, 0), ENOMEM);
   CHECK_ERROR(syscall(SYS_getcwd, buffer, 0), ERANGE);
   CHECK_ERROR(syscall(SYS_sched_getaffinity, 0, 7, buffer), EINVAL);

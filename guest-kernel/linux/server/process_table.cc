@@ -105,6 +105,7 @@ void give_away_children(Process& parent) {
       continue;
     }
     child->parent = first;
+    child->exit_signal = kSignalChild;  // whoever adopts it has asked for no other
     publish_parent(*child);
     if (child->parent_death_signal != 0 && child->state != ProcessState::kEnded) {
       send_signal(*child, SignalInfo::of(child->parent_death_signal, SignalInfo::kUser));

@@ -160,6 +160,7 @@ int Volume::mount(std::int64_t now, std::span<const std::byte, 16> random) {
   const auto rest = memory_.last(notes);
   revokes_ = {reinterpret_cast<Journal::Revoke*>(rest.data()), kRevokes};
   dirty_groups_ = {reinterpret_cast<std::uint64_t*>(rest.data() + revoke_bytes), group_bytes / 8};
+  std::fill(dirty_groups_.begin(), dirty_groups_.end(), 0);
   scratch_ = rest.subspan(revoke_bytes + group_bytes);
   cache_.emplace(disk_, memory_.first(memory_.size() - notes), block_size);
   now_ = now;

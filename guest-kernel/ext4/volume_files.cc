@@ -248,7 +248,9 @@ int Volume::zero_part(ext2_ino_t number, Inode& inode, std::uint64_t from, std::
 // Frees the blocks past `size`, the last first, so that each step leaves a whole file system.
 int Volume::free_from(ext2_ino_t number, Inode& inode, std::uint64_t size, std::uint64_t old_size) {
   const std::uint64_t first = (size + fs_->blocksize - 1) / fs_->blocksize;
-  std::uint64_t last = (old_size + fs_->blocksize - 1) / fs_->blocksize;
+  // The size may be anything on a damaged disk, but no file has more.
+  std::uint64_t last =
+      (std::min(old_size, most_bytes(inode)) + fs_->blocksize - 1) / fs_->blocksize;
   std::uint64_t end = ~std::uint64_t{0};  // what lies past the old size goes too
   for (;;) {
     const std::uint64_t step = last > first + kStepBlocks ? last - kStepBlocks : first;

@@ -245,7 +245,8 @@ Result<void> AddressSpace::move(std::uint64_t from, std::uint64_t size, std::uin
   }
   for (std::uint64_t moved = 0; moved < size;) {
     Segment segment = segments_.piece(from + moved, from + size);
-    if (!segments_.prepare()) {
+    // What has been moved already may have joined the rest: the piece is cut off again.
+    if (!segments_.prepare() || !segments_.split(segment.start, segment.end)) {
       return fail(ENOMEM);
     }
     segments_.remove(segment.start, segment.end);

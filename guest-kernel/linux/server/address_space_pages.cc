@@ -18,7 +18,8 @@ constexpr std::uint8_t kProtectExecute = 4;
 constexpr std::uint64_t kFaultWindow = 64 * 1024;
 // The same for bytes that have to be copied.
 constexpr std::uint64_t kCopyWindow = 16 * 1024;
-constexpr unsigned kFutileFaults = 4;
+// As many threads may fault on one page at once, and all but the first find it there.
+constexpr unsigned kFutileFaults = 1024;
 // The stack grows down to here at most, whatever the limit, and keeps a distance to what is below.
 constexpr std::uint64_t kMaximumStack = 128 * 1024 * 1024;
 constexpr std::uint64_t kStackGuard = 64 * 1024;

@@ -5,6 +5,7 @@
 
 #include "guest-kernel/abi/system_call.h"
 #include "guest-kernel/lib/format.h"
+#include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/shim_image.h"
@@ -202,7 +203,8 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
       case FaultOutcome::kResolved:
         return true;
       case FaultOutcome::kNoMemory:
-        if (!end_largest_process(*task->process)) {
+        // Where there is memory, it is this process that has too much of something else.
+        if (memory_pool().spares(abi::kPageSize) || !end_largest_process(*task->process)) {
           end_by_fault(*task, kSignalKill, fault);
           return false;
         }

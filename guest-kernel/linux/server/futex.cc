@@ -17,23 +17,38 @@ namespace {
 constexpr std::size_t kBuckets = 64;
 alignas(WaitQueue) std::byte bucket_memory[kBuckets][sizeof(WaitQueue)];  // all zeroes: empty
 
-WaitQueue& bucket_of(const std::byte* word) {
-  const auto number = reinterpret_cast<std::uint64_t>(word);
+struct FutexWord {
+  FutexPlace place;
+  std::byte* view = nullptr;  // the server's
+};
+
+WaitQueue& bucket_of(const FutexPlace& place) {
+  const auto number = reinterpret_cast<std::uint64_t>(place.owner) ^ place.offset;
   return *std::launder(
       reinterpret_cast<WaitQueue*>(bucket_memory[(number >> 2 ^ number >> 12) % kBuckets]));
 }
 
-// Where the server sees the word: the same for all who share its page. A page that is still to be
-// copied is copied now, so that the word stays where it is.
-Result<const std::byte*> locate(AddressSpace& space, std::uint64_t address) {
+FutexPlace place_of(const AddressSpace& space, std::uint64_t address, const std::byte* view) {
+  const Segment* segment = space.segments().find(address);
+  if (segment == nullptr || !segment->shared) {
+    return {&space, address};
+  }
+  return segment->file == nullptr
+             ? FutexPlace{view, 0}
+             : FutexPlace{segment->file, segment->file_offset + (address - segment->start)};
+}
+
+// The word at `address`, for reading, or for writing too.
+Result<FutexWord> locate(AddressSpace& space, std::uint64_t address,
+                         Access access = Access::kRead) {
   if (address % 4 != 0) {
     return fail(EINVAL);
   }
-  auto window = space.window(address, 4, Access::kWrite);
+  const auto window = space.window(address, 4, access);
   if (!window) {
-    window = space.window(address, 4, Access::kRead);
+    return fail(EFAULT);
   }
-  return window ? Result<const std::byte*>(window->data()) : fail(EFAULT);
+  return FutexWord{place_of(space, address, window->data()), window->data()};
 }
 
 std::uint32_t load(const std::byte* word) {
@@ -41,13 +56,13 @@ std::uint32_t load(const std::byte* word) {
 }
 
 void wake(Task& task) {
-  task.futex = nullptr;
+  task.futex = {};
   task.wait(ready_tasks());
 }
 
 // Wakes `count` of those who wait for `word`, then lets `moved` more wait for `target`.
-std::int64_t wake_and_move(const std::byte* word, std::uint64_t count, std::uint32_t bits,
-                           const std::byte* target, std::uint64_t moved) {
+std::int64_t wake_and_move(const FutexPlace& word, std::uint64_t count, std::uint32_t bits,
+                           const FutexPlace& target, std::uint64_t moved) {
   std::int64_t done = 0;
   for (Task* task = bucket_of(word).first(); task != nullptr;) {
     Task* next = WaitQueue::next(*task);
@@ -88,15 +103,15 @@ Result<void> set_deadline(Task& task, bool absolute, bool wall) {
 
 std::int64_t wait(Task& task, std::uint32_t bits, bool absolute, bool wall) {
   if (task.resumed) {
-    if (task.futex == nullptr) {
+    if (!task.futex) {
       return 0;
     }
     if (task.is_due()) {
-      task.futex = nullptr;
+      task.futex = {};
       return -ETIMEDOUT;
     }
     if (task.interrupted) {
-      task.futex = nullptr;
+      task.futex = {};
       return task.deadline == Task::kNever ? kBlocked : -EINTR;
     }
     return task.wait(bucket_of(task.futex));
@@ -111,28 +126,28 @@ std::int64_t wait(Task& task, std::uint32_t bits, bool absolute, bool wall) {
   if (const auto set = set_deadline(task, absolute, wall); !set) {
     return -set.error().number;
   }
-  if (load(*word) != static_cast<std::uint32_t>(task.arguments[2])) {
+  if (load(word->view) != static_cast<std::uint32_t>(task.arguments[2])) {
     return -EAGAIN;
   }
-  task.futex = *word;
+  task.futex = word->place;
   task.futex_bits = bits;
-  return task.is_due() ? -ETIMEDOUT : task.wait(bucket_of(*word));
+  return task.is_due() ? -ETIMEDOUT : task.wait(bucket_of(task.futex));
 }
 
 std::int64_t wake_two(Task& task) {
   // FUTEX_WAKE_OP: changes the second word, wakes at the first, and at the second if it was so.
   AddressSpace& space = task.process->space();
   const auto first = locate(space, task.arguments[0]);
-  const auto second = space.window(task.arguments[4], 4, Access::kWrite);
-  if (!first || !second || task.arguments[4] % 4 != 0) {
-    return !first ? -first.error().number : task.arguments[4] % 4 != 0 ? -EINVAL : -EFAULT;
+  const auto second = locate(space, task.arguments[4], Access::kWrite);
+  if (!first || !second) {
+    return -(!first ? first : second).error().number;
   }
   const auto code = static_cast<std::uint32_t>(task.arguments[5]);
   const unsigned operation = code >> 28 & 7;
   std::uint32_t operand = code >> 12 & 0xfff;
   const std::uint32_t compared = code & 0xfff;
   operand = (code >> 28 & FUTEX_OP_OPARG_SHIFT) != 0 ? 1u << (operand & 31) : operand;
-  auto* word = reinterpret_cast<std::uint32_t*>(second->data());
+  auto* word = reinterpret_cast<std::uint32_t*>(second->view);
   std::uint32_t old = __atomic_load_n(word, __ATOMIC_SEQ_CST);
   for (;;) {
     std::uint32_t value = operand;
@@ -166,9 +181,9 @@ std::int64_t wake_two(Task& task) {
   if (comparison >= outcomes.size()) {
     return -ENOSYS;
   }
-  std::int64_t woken = wake_and_move(*first, task.arguments[2], kAllFutexBits, nullptr, 0);
+  std::int64_t woken = wake_and_move(first->place, task.arguments[2], kAllFutexBits, {}, 0);
   if (outcomes[comparison]) {
-    woken += wake_and_move(second->data(), task.arguments[3], kAllFutexBits, nullptr, 0);
+    woken += wake_and_move(second->place, task.arguments[3], kAllFutexBits, {}, 0);
   }
   return woken;
 }
@@ -180,23 +195,23 @@ std::int64_t requeue(Task& task, bool compares) {
   if (!from || !to) {
     return -(!from ? from : to).error().number;
   }
-  if (compares && load(*from) != static_cast<std::uint32_t>(task.arguments[5])) {
+  if (compares && load(from->view) != static_cast<std::uint32_t>(task.arguments[5])) {
     return -EAGAIN;
   }
   if (static_cast<std::int32_t>(task.arguments[2]) < 0 ||
       static_cast<std::int32_t>(task.arguments[3]) < 0) {
     return -EINVAL;
   }
-  return wake_and_move(*from, task.arguments[2], kAllFutexBits, *to, task.arguments[3]);
+  return wake_and_move(from->place, task.arguments[2], kAllFutexBits, to->place, task.arguments[3]);
 }
 
 // Locks that know their owner: the word holds its thread's id.
 std::int64_t lock_owned(Task& task, bool only_try, bool wall_clock) {
-  const auto window = task.process->space().window(task.arguments[0], 4, Access::kWrite);
-  if (!window || task.arguments[0] % 4 != 0) {
-    return task.arguments[0] % 4 != 0 ? -EINVAL : -EFAULT;
+  const auto located = locate(task.process->space(), task.arguments[0], Access::kWrite);
+  if (!located) {
+    return -located.error().number;
   }
-  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  auto* word = reinterpret_cast<std::uint32_t*>(located->view);
   if (!task.resumed) {
     if (const auto set = set_deadline(task, true, wall_clock); !set) {
       return -set.error().number;
@@ -222,39 +237,38 @@ std::int64_t lock_owned(Task& task, bool only_try, bool wall_clock) {
   if (only_try || task.is_due()) {
     return only_try ? -EAGAIN : -ETIMEDOUT;
   }
-  task.futex = window->data();
+  task.futex = located->place;
   task.futex_bits = kAllFutexBits;
   return task.wait(bucket_of(task.futex));
 }
 
 std::int64_t unlock_owned(Task& task) {
-  const auto window = task.process->space().window(task.arguments[0], 4, Access::kWrite);
-  if (!window || task.arguments[0] % 4 != 0) {
-    return task.arguments[0] % 4 != 0 ? -EINVAL : -EFAULT;
+  const auto located = locate(task.process->space(), task.arguments[0], Access::kWrite);
+  if (!located) {
+    return -located.error().number;
   }
-  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  auto* word = reinterpret_cast<std::uint32_t*>(located->view);
   if ((__atomic_load_n(word, __ATOMIC_SEQ_CST) & FUTEX_TID_MASK) != task.id) {
     return -EPERM;
   }
   __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
-  wake_and_move(window->data(), ~std::uint64_t{0}, kAllFutexBits, nullptr, 0);
+  wake_and_move(located->place, ~std::uint64_t{0}, kAllFutexBits, {}, 0);
   return 0;
 }
 
 // One entry of a robust list whose owner has ended: robust_futex(7) of the kernel's documentation.
 void release_robust(Task& task, std::uint64_t address) {
   AddressSpace& space = task.process->space();
-  const auto window = address % 4 == 0 ? space.window(address, 4, Access::kWrite)
-                                       : Result<std::span<std::byte>>(fail(EINVAL));
-  if (!window) {
+  const auto located = locate(space, address, Access::kWrite);
+  if (!located) {
     return;
   }
-  auto* word = reinterpret_cast<std::uint32_t*>(window->data());
+  auto* word = reinterpret_cast<std::uint32_t*>(located->view);
   std::uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
   while ((value & FUTEX_TID_MASK) == task.id) {
     if (__atomic_compare_exchange_n(word, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED, false,
                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-      wake_and_move(window->data(), 1, kAllFutexBits, nullptr, 0);
+      wake_and_move(located->place, 1, kAllFutexBits, {}, 0);
       return;
     }
   }
@@ -298,7 +312,7 @@ void leave_robust_list(Task& task) {
 std::int64_t wake_futex(AddressSpace& space, std::uint64_t address, std::uint64_t count,
                         std::uint32_t bits) {
   const auto word = locate(space, address);
-  return word ? wake_and_move(*word, count, bits, nullptr, 0) : -word.error().number;
+  return word ? wake_and_move(word->place, count, bits, {}, 0) : -word.error().number;
 }
 
 namespace {
@@ -316,7 +330,7 @@ bool has_others(Process& process) {
 }  // namespace
 
 void leave_futexes(Task& task) {
-  task.futex = nullptr;
+  task.futex = {};
   if (task.page == nullptr) {
     return;
   }

@@ -51,7 +51,9 @@ Result<void> load(ProcessMemory& memory, const Program& program) {
     segment.use = SegmentUse::kFile;
     segment.file = program.node->contents().empty() ? nullptr : program.node.get();
     segment.file_offset = load.file_offset - lead;
-    const auto contents = program.file.bytes().subspan(segment.file_offset, load.file_size + lead);
+    const auto contents = load.file_size == 0 ? std::span<const std::byte>{}
+                                              : program.file.bytes().subspan(segment.file_offset,
+                                                                             load.file_size + lead);
     if (const auto added = memory.space().add_contents(segment, contents); !added) {
       return added;
     }

@@ -28,6 +28,16 @@ struct Scheduling {
   std::uint32_t input_output = 0;  // ioprio_set(2)
 };
 
+// What a futex is known by, as futex(7) says: a place in a file for shared memory, else an address
+// of one address space. Not the memory itself: that of a private page changes when a child shares
+// it.
+struct FutexPlace {
+  const void* owner = nullptr;  // the Node or AddressSpace; null: none
+  std::uint64_t offset = 0;
+  bool operator==(const FutexPlace&) const = default;
+  explicit operator bool() const { return owner != nullptr; }
+};
+
 // A thread of a process, and the call that it waits for, if it does.
 //
 // A call that has to wait returns task.wait(queue): the caller stays blocked, and the whole call is
@@ -68,8 +78,8 @@ struct Task {
   bool held = false;  // an answer is kept back in `held_result`
   std::int64_t held_result = 0;
   bool suspended = false;  // the nucleus keeps it from running
-  // Of a futex(2) that waits: the server's address of the word, null once woken; its bits.
-  const std::byte* futex = nullptr;
+  // Of a futex(2) that waits: its word, none once woken; its bits.
+  FutexPlace futex;
   std::uint32_t futex_bits = 0;
 
   std::uint64_t token = 0;  // of the call being served

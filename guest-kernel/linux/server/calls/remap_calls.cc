@@ -91,11 +91,15 @@ std::int64_t choose_target(AddressSpace& space, const Remap& remap, std::uint64_
 }
 
 std::int64_t move(AddressSpace& space, const Remap& remap, const Segment& model) {
+  const Reference<Node> kept(model.file);  // clearing the target may unmap it
   std::uint64_t target = 0;
   if (const std::int64_t error = choose_target(space, remap, target); error != 0) {
     return error;
   }
   const std::uint64_t moved = std::min(remap.old_size, remap.new_size);
+  if (space.segments().find(remap.address) == nullptr) {
+    return -EFAULT;
+  }
   if (remap.old_size == 0) {
     const auto added = add_part(space, model, 0, target, remap.new_size);
     return added ? static_cast<std::int64_t>(target) : -added.error().number;

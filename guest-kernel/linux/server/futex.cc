@@ -74,8 +74,10 @@ std::int64_t wake_and_move(const FutexPlace& word, std::uint64_t count, std::uin
       } else if (moved != 0) {
         --moved;
         ++done;
-        task->futex = target;
-        task->wait(bucket_of(target));
+        if (target != word) {  // else it is where it belongs
+          task->futex = target;
+          task->wait(bucket_of(target));
+        }
       } else {
         break;
       }
@@ -202,7 +204,8 @@ std::int64_t requeue(Task& task, bool compares) {
       static_cast<std::int32_t>(task.arguments[3]) < 0) {
     return -EINVAL;
   }
-  return wake_and_move(from->place, task.arguments[2], kAllFutexBits, to->place, task.arguments[3]);
+  return wake_and_move(from->place, static_cast<std::uint32_t>(task.arguments[2]), kAllFutexBits,
+                       to->place, static_cast<std::uint32_t>(task.arguments[3]));
 }
 
 // Locks that know their owner: the word holds its thread's id.

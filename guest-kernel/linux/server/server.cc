@@ -233,7 +233,11 @@ void Server::handle_notification(std::uint64_t signals) {
   }
   if ((signals & kTimerSignal) != 0) {
     armed_ = Task::kNever;
-    resume_due();
+    // A deadline that nobody meets any more must not keep the server from everything else.
+    constexpr std::uint64_t kFirstPause = 20'000;
+    constexpr std::uint64_t kLongestPause = 2'000'000;
+    const bool any = resume_due();
+    timer_pause_ = any ? 0 : std::clamp(2 * timer_pause_, kFirstPause, kLongestPause);
   }
 }
 
@@ -289,13 +293,17 @@ void Server::resume_ready() {
   }
 }
 
-void Server::resume_due() {
-  run_due_events(guest::monotonic_ns());
+bool Server::resume_due() {
+  const std::uint64_t now = guest::monotonic_ns();
+  bool any = std::min({flush_deadline_, put_off_due_, next_event_deadline()}) <= now;
+  run_due_events(now);
   for (Task* task : all_tasks()) {
     if (task != nullptr && task->blocked && task->is_due()) {
       task->wait(ready_tasks());
+      any = true;
     }
   }
+  return any;
 }
 
 // Telling the driver costs more than the call that wrote a line, so that a program which goes on
@@ -338,6 +346,13 @@ void Server::arm_timer() {
     if (task != nullptr && task->blocked) {
       earliest = std::min(earliest, task->deadline);
     }
+  }
+  // Times further off would not fit the time stamp counter; the timer is set again then.
+  constexpr std::uint64_t kLongest = 3'600'000'000'000;
+  if (earliest != Task::kNever) {
+    const std::uint64_t now = guest::monotonic_ns();
+    earliest = std::min(earliest, now + kLongest);
+    earliest = timer_pause_ == 0 ? earliest : std::max(earliest, now + timer_pause_);
   }
   if (earliest < armed_ && (timer_ != guest::kNoSlot || create_timer())) {
     armed_ = earliest;
@@ -465,6 +480,10 @@ void Server::run() {
   for (;;) {
     send_put_off();
     resume_ready();
+    while (terminal_->has_room_again()) {
+      take_input();
+      resume_ready();
+    }
     flush_output();
     arm_timer();
     const auto received =

@@ -95,7 +95,8 @@ class Server {
   void send(const Answer& answer);
   void send_put_off();
   void resume_ready();
-  void resume_due();
+  // Whether anybody's time had come.
+  bool resume_due();
   void take_input();
   void flush_output();
   void arm_timer();
@@ -119,6 +120,7 @@ class Server {
   guest::Slot timer_ = guest::kNoSlot;        // made when somebody first waits for a time
   bool is_complete_ = false;                  // the composer has given all it has
   std::uint64_t armed_ = Task::kNever;
+  std::uint64_t timer_pause_ = 0;                // ns; not 0 after the timer has rung for nobody
   std::uint64_t last_flush_ = 0;                 // monotonic ns
   std::uint64_t flush_deadline_ = Task::kNever;  // when the driver is told of what was put off
   std::uint64_t command_started_ = 0;            // TSC

@@ -80,6 +80,11 @@ TerminalSignal Terminal::take_input() {
   return signal;
 }
 
+bool Terminal::wait_for_input() {
+  is_full_ = !discipline().has_room();
+  return is_full_ || input_.wait_for_bytes();
+}
+
 std::size_t Terminal::write(std::span<const std::byte> bytes) {
   if (driver_ == guest::kNoSlot) {
     return bytes.size();

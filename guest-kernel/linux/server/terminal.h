@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "guest-kernel/lib/byte_ring.h"
 #include "guest-kernel/lib/device_protocol.h"
@@ -28,7 +29,11 @@ class Terminal : public TerminalLine {
   std::size_t write(std::string_view text) { return write(std::as_bytes(std::span(text))); }
   bool is_writable() const override { return output_.room() >= kSpareRoom && !is_stopped(); }
   // Asks for a signal when there is something to read. False: there is something already.
-  bool wait_for_input() { return input_.wait_for_bytes(); }
+  // While there is no room for it, nothing is asked for.
+  bool wait_for_input();
+  // Once after a program has made room again, by reading.
+  bool has_room_again() { return std::exchange(has_room_again_, false); }
+  void input_taken() override { has_room_again_ = std::exchange(is_full_, false); }
   bool wait_for_room() override { return is_stopped() || output_.wait_for_room(kSpareRoom); }
   // Output was written that the driver has not been told of.
   bool has_news() const { return has_news_; }
@@ -45,6 +50,8 @@ class Terminal : public TerminalLine {
 
   guest::Slot driver_;
   bool has_news_ = false;
+  bool is_full_ = false;
+  bool has_room_again_ = false;
   guest::ByteRingProducer output_;
   guest::ByteRingConsumer input_;
 };

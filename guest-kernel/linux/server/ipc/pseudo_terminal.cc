@@ -93,7 +93,9 @@ std::size_t PseudoTerminal::type(std::span<const std::byte> bytes) {
       send_signal(signal);
     }
   }
-  changed().wake();
+  if (taken != 0) {  // else two who wait to write would wake each other for ever
+    changed().wake();
+  }
   return taken;
 }
 

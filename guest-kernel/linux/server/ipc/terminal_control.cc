@@ -91,7 +91,8 @@ std::int64_t set_controlling(Task& task, TerminalLine& line, std::uint64_t steal
     return 0;
   }
   if (process.id() != session || TerminalLine::of_session(session) != nullptr ||
-      (line.session() != 0 && steal != 1)) {
+      (line.session() != 0 &&
+       (steal != 1 || !process.credentials.has(Capability::kAdministrate)))) {
     return -EPERM;
   }
   line.take_session(session, group_of(process));

@@ -39,6 +39,8 @@ std::int64_t TerminalFile::wait_for_input(Task& task, std::uint64_t size) {
                 task.deadline == Task::kNever)) {
     constexpr std::uint64_t kTenth = 100'000'000;
     task.deadline = guest::monotonic_ns() + time * kTenth;
+  } else if (!timed) {
+    task.deadline = Task::kNever;
   }
   task.progress = static_cast<std::int64_t>(there);
   if (timed && task.is_due()) {

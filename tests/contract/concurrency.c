@@ -87,7 +87,7 @@ BEHAVIOUR(one_creates) {
 static volatile int* stop_flag;
 static void replace_or_look(int me) {
   if (me == 0) {
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 100; ++i) {
       close(make_file("new", i % 2 == 0 ? "even" : "odd!"));
       MUST(rename("new", "file"));
     }

@@ -234,10 +234,8 @@ void Server::handle_notification(std::uint64_t signals) {
   if ((signals & kTimerSignal) != 0) {
     armed_ = Task::kNever;
     // A deadline that nobody meets any more must not keep the server from everything else.
-    constexpr std::uint64_t kFirstPause = 20'000;
-    constexpr std::uint64_t kLongestPause = 2'000'000;
-    const bool any = resume_due();
-    timer_pause_ = any ? 0 : std::clamp(2 * timer_pause_, kFirstPause, kLongestPause);
+    timer_pause_ =
+        resume_due() ? 0 : std::clamp<std::uint64_t>(2 * timer_pause_, 20'000, 2'000'000);
   }
 }
 
@@ -347,12 +345,11 @@ void Server::arm_timer() {
       earliest = std::min(earliest, task->deadline);
     }
   }
-  // Times further off would not fit the time stamp counter; the timer is set again then.
-  constexpr std::uint64_t kLongest = 3'600'000'000'000;
+  constexpr std::uint64_t kLongest = 3'600'000'000'000;  // more might not fit the TSC
   if (earliest != Task::kNever) {
     const std::uint64_t now = guest::monotonic_ns();
-    earliest = std::min(earliest, now + kLongest);
-    earliest = timer_pause_ == 0 ? earliest : std::max(earliest, now + timer_pause_);
+    earliest =
+        std::max(std::min(earliest, now + kLongest), timer_pause_ == 0 ? 0 : now + timer_pause_);
   }
   if (earliest < armed_ && (timer_ != guest::kNoSlot || create_timer())) {
     armed_ = earliest;
@@ -480,9 +477,8 @@ void Server::run() {
   for (;;) {
     send_put_off();
     resume_ready();
-    while (terminal_->has_room_again()) {
+    for (; terminal_->has_room_again(); resume_ready()) {
       take_input();
-      resume_ready();
     }
     flush_output();
     arm_timer();

@@ -6,6 +6,7 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 
 // What programs say and ask about their memory: madvise(2), mincore(2), mlock(2), msync(2).
@@ -285,7 +286,7 @@ std::int64_t call_msync(Task& task) {
       return -EBUSY;
     }
   }
-  return 0;
+  return (flags & MS_SYNC) != 0 ? -disk_file_system().commit() : 0;
 }
 
 constexpr CallEntry kCalls[] = {

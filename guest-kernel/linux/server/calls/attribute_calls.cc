@@ -11,6 +11,7 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/notify.h"
 #include "guest-kernel/linux/server/page_tree.h"
@@ -461,6 +462,19 @@ std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
     result.f_bavail = result.f_bfree;
     result.f_files = static_cast<std::int64_t>(limit);
     result.f_ffree = result.f_bfree;
+  } else if (mount != nullptr && mount->magic == EXT4_SUPER_MAGIC) {
+    DiskFileSystem& disk = disk_file_system();
+    DiskFileSystem::Words words{};
+    const int failed = disk.mount() != 0 ? EIO : disk.call(ext4::Request::kStatistics, words);
+    if (failed != 0) {
+      return -failed;
+    }
+    const auto statistics = disk.record<ext4::StatisticsRecord>();
+    result.f_bsize = result.f_frsize = static_cast<std::int64_t>(statistics.block_size);
+    result.f_blocks = static_cast<std::int64_t>(statistics.blocks);
+    result.f_bfree = result.f_bavail = static_cast<std::int64_t>(statistics.free_blocks);
+    result.f_files = static_cast<std::int64_t>(statistics.inodes);
+    result.f_ffree = static_cast<std::int64_t>(statistics.free_inodes);
   }
   return task.process->space().write_value(address, result) ? 0 : -EFAULT;
 }

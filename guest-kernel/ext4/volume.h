@@ -130,8 +130,8 @@ class Volume {
 };
 
 // Whether there is nothing on the disk where a file system has its first blocks, or only what a
-// format() that was cut off has left.
-bool is_blank(Disk& disk);
+// format() that was cut off has left. `memory`: at least 64 KiB to read into.
+bool is_blank(Disk& disk, std::span<std::byte> memory);
 // Makes an empty file system.
 int format(BlockCache& cache, std::int64_t now, std::span<const std::byte, 16> random);
 

@@ -31,6 +31,21 @@ NewNode regular(const ext4::InodeRecord& record) {
   return what;
 }
 
+// Takes what a program writes into the memory shared with the file system.
+std::int64_t take_written(const UserBuffer& buffer, std::uint64_t from, std::uint64_t size) {
+  constexpr int kMostTries = 64;
+  const DiskFileSystem& disk = disk_file_system();
+  for (int i = 0; i < kMostTries; ++i) {
+    const std::uint64_t calls = disk.calls();
+    const std::int64_t taken = buffer.take(disk.data().first(size), from);
+    if (taken <= 0 || disk.calls() == calls) {
+      return taken;
+    }
+    // It lies in a mapped file of the disk, whose pages came through the same memory: again.
+  }
+  return -EFAULT;
+}
+
 // An open file of the disk.
 class DiskOpenFile : public File {
  public:
@@ -121,16 +136,21 @@ int DiskFile::load_pages(std::uint64_t first, std::uint64_t count) {
   return 0;
 }
 
-// Has the pages of a range, as far as the file goes.
-int DiskFile::load(std::uint64_t offset, std::uint64_t size) {
-  if (offset >= size_ || size == 0) {
-    return 0;
-  }
+// Makes room where pages of the disk's files have taken much.
+void DiskFile::shed_pages() {
   if (file_memory_used() > file_memory_limit() / 2) {
     for (DiskFile* file = disk_file_system().first_file; file != nullptr; file = file->next_file) {
       file->drop_pages();
     }
   }
+}
+
+// Has the pages of a range, as far as the file goes.
+int DiskFile::load(std::uint64_t offset, std::uint64_t size) {
+  if (offset >= size_ || size == 0) {
+    return 0;
+  }
+  shed_pages();
   const std::uint64_t end = (offset + std::min(size, size_ - offset) + kPage - 1) / kPage;
   for (std::uint64_t at = offset / kPage; at < end;) {
     if (pages_.find(at) != PageTree::kNone) {
@@ -149,18 +169,43 @@ int DiskFile::load(std::uint64_t offset, std::uint64_t size) {
   return 0;
 }
 
-std::int64_t DiskFile::read_through(const UserBuffer& buffer, std::uint64_t offset) {
-  if (const int failed = load(offset, buffer.size())) {
-    return -failed;
+// `target(done)`: where the bytes from `done` on belong, as many as are contiguous. It may load and
+// drop pages itself, for it may be a mapped file of the disk.
+template <typename Target>
+std::int64_t DiskFile::read_pages(std::uint64_t offset, std::uint64_t size, const Target& target) {
+  if (offset >= size_) {
+    return 0;
   }
-  return TmpfsFile::read(buffer, offset);
+  size = std::min(size, size_ - offset);
+  std::uint64_t done = 0;
+  std::int64_t error = 0;
+  while (done < size && error == 0) {
+    const std::span<std::byte> piece = target(done);
+    const std::uint64_t at = offset + done;
+    if (piece.empty()) {
+      error = -EFAULT;
+    } else if (pages_.find(at / kPage) == PageTree::kNone) {
+      error = -load(at, std::min(size - done, ext4::kDataSize));
+    }
+    const std::uint64_t page = error != 0 ? PageTree::kNone : pages_.find(at / kPage);
+    if (page != PageTree::kNone) {
+      const std::uint64_t count =
+          std::min({static_cast<std::uint64_t>(piece.size()), size - done, kPage - at % kPage});
+      std::memmove(piece.data(), memory_pool().at(page) + at % kPage, count);
+      done += count;
+    }
+  }
+  return done != 0 ? static_cast<std::int64_t>(done) : error;
+}
+
+std::int64_t DiskFile::read_through(const UserBuffer& buffer, std::uint64_t offset) {
+  attributes_.accessed = file_time();
+  return read_pages(offset, buffer.size(),
+                    [&](std::uint64_t done) { return buffer.piece(done, Access::kWrite); });
 }
 
 std::int64_t DiskFile::read_bytes(std::uint64_t offset, std::span<std::byte> to) {
-  if (const int failed = load(offset, to.size())) {
-    return -failed;
-  }
-  return TmpfsFile::read_bytes(offset, to);
+  return read_pages(offset, to.size(), [&](std::uint64_t done) { return to.subspan(done); });
 }
 
 std::uint64_t DiskFile::page(std::uint64_t index, bool create) {
@@ -180,6 +225,7 @@ std::uint64_t DiskFile::page(std::uint64_t index, bool create) {
 // The pages that are here have what was written; whole ones are kept.
 void DiskFile::keep_written(std::uint64_t offset, std::span<const std::byte> bytes,
                             std::uint64_t old_size) {
+  shed_pages();
   for (std::uint64_t done = 0; done < bytes.size();) {
     const std::uint64_t at = offset + done;
     const std::uint64_t count = std::min(bytes.size() - done, kPage - at % kPage);
@@ -213,7 +259,7 @@ std::int64_t DiskFile::write_through(const UserBuffer& buffer, std::uint64_t off
     // Up to a boundary of what one request takes, so that most blocks are whole.
     const std::uint64_t at = offset + done;
     const std::uint64_t wanted = std::min(size - done, ext4::kDataSize - at % ext4::kDataSize);
-    const std::int64_t taken = buffer.take(disk.data().first(wanted), done);
+    const std::int64_t taken = take_written(buffer, done, wanted);
     if (taken <= 0) {
       error = -EFAULT;
       break;

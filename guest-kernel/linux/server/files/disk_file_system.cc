@@ -67,6 +67,7 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
   if (state_ != State::kMounted) {
     return EIO;
   }
+  ++calls_;
   guest::Message message;
   message[0] = static_cast<std::uint64_t>(request);
   message[1] = static_cast<std::uint64_t>(file_time());

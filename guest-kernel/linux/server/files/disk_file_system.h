@@ -28,6 +28,8 @@ class DiskFileSystem : private EventTimer {
 
   // `words`: m2 … of a request (ext4/protocol.h); then m1 … of the answer.
   int call(ext4::Request request, Words& words);
+  // How many there were: each may have used data().
+  std::uint64_t calls() const { return calls_; }
   // The same for one that changes something: a commit follows within seconds.
   int change(ext4::Request request, Words& words);
   // After it all changes survive a power cut.
@@ -63,6 +65,7 @@ class DiskFileSystem : private EventTimer {
 
   State state_ = State::kUnknown;
   std::uint64_t port_ = 0;
+  std::uint64_t calls_ = 0;
   std::byte* shared_ = nullptr;
 };
 

@@ -39,6 +39,9 @@ class DiskFile : public TmpfsFile {
  private:
   int load(std::uint64_t offset, std::uint64_t size);
   int load_pages(std::uint64_t first, std::uint64_t count);
+  static void shed_pages();
+  template <typename Target>
+  std::int64_t read_pages(std::uint64_t offset, std::uint64_t size, const Target& target);
   void keep_written(std::uint64_t offset, std::span<const std::byte> bytes, std::uint64_t old_size);
 
   bool may_be_dirty_ = false;  // a program may have written through a mapping

@@ -50,13 +50,13 @@ TEST_F(Disk, KeepsWhatOneRunWroteForTheNext) {
   const Outcome first =
       run("echo hello > /data/file && mkdir /data/d && ln /data/file /data/d/again &&"
           " ln -s d/again /data/link && chmod 600 /data/file && mv /data/d /data/e &&"
-          " mkdir /data/x && rmdir /data/x && cp /bin/busybox /data/program && df /data | tail -1");
+          " mkdir /data/x && rmdir /data/x && cp /bin/busybox /data/busybox && df /data | tail -1");
   EXPECT_EQ(first.exit_code, 0) << first.output << first.errors;
   EXPECT_THAT(first.output, HasSubstr("the blank disk was formatted"));
   expect_sound();
   const Outcome second =
       run("cat /data/e/again; ls -l /data | grep -c rw-------; readlink /data/link;"
-          " /data/program echo it runs; rm /data/program; ls /data/lost+found");
+          " /data/busybox echo it runs; rm /data/busybox; ls /data/lost+found");
   EXPECT_EQ(second.exit_code, 0) << second.output << second.errors;
   EXPECT_EQ(second.output, "hello\n1\nd/again\nit runs\n");
   expect_sound();

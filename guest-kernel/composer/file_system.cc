@@ -113,10 +113,11 @@ Status FileSystem::start() {
   if (const Status status = create_domain(); status != Status::kOk) {
     return status;
   }
+  // Before the programs, which wait for it.
   return guest::create_thread(
       guest::kNoSlot, kFileSystemDomainSlot,
       {instance_.base + program_->image.entry(), instance_.address_of(instance_.stack_size),
-       instance_.address_of(instance_.info_offset), guest::kApplicationPriority});
+       instance_.address_of(instance_.info_offset), guest::kComposerPriority});
 }
 
 Status FileSystem::map_shared_memory(Slot domain, std::uint64_t address) const {

@@ -150,8 +150,8 @@ void LinuxServer::defer_file_system() {
   if (!file_system_.plan(*system_, *services_)) {
     return;
   }
-  defer({ext4::kRole, 0, 0, kServerFileSystemAddress, ext4::kSharedSize, 0},
-        kFileSystemPortSlot, abi::kRightCall);
+  defer({ext4::kRole, 0, 0, kServerFileSystemAddress, ext4::kSharedSize, 0}, kFileSystemPortSlot,
+        abi::kRightCall);
 }
 
 void LinuxServer::defer_information() {

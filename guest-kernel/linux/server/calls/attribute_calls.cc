@@ -457,24 +457,13 @@ std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
     result.f_blocks = static_cast<std::int64_t>(server().archive().size() / kBlockSize);
   } else if (mount != nullptr && mount->magic == TMPFS_MAGIC) {
     const std::uint64_t limit = file_memory_limit();
-    result.f_blocks = static_cast<std::int64_t>(limit);
+    result.f_blocks = result.f_files = static_cast<std::int64_t>(limit);
     result.f_bfree = static_cast<std::int64_t>(limit - std::min(limit, file_memory_used()));
-    result.f_bavail = result.f_bfree;
-    result.f_files = static_cast<std::int64_t>(limit);
-    result.f_ffree = result.f_bfree;
+    result.f_bavail = result.f_ffree = result.f_bfree;
   } else if (mount != nullptr && mount->magic == EXT4_SUPER_MAGIC) {
-    DiskFileSystem& disk = disk_file_system();
-    DiskFileSystem::Words words{};
-    const int failed = disk.mount() != 0 ? EIO : disk.call(ext4::Request::kStatistics, words);
-    if (failed != 0) {
+    if (const int failed = disk_file_system().describe(result)) {
       return -failed;
     }
-    const auto statistics = disk.record<ext4::StatisticsRecord>();
-    result.f_bsize = result.f_frsize = static_cast<std::int64_t>(statistics.block_size);
-    result.f_blocks = static_cast<std::int64_t>(statistics.blocks);
-    result.f_bfree = result.f_bavail = static_cast<std::int64_t>(statistics.free_blocks);
-    result.f_files = static_cast<std::int64_t>(statistics.inodes);
-    result.f_ffree = static_cast<std::int64_t>(statistics.free_inodes);
   }
   return task.process->space().write_value(address, result) ? 0 : -EFAULT;
 }

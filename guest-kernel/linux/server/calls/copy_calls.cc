@@ -257,7 +257,11 @@ std::int64_t call_fsync(Task& task) {
   return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
 }
 std::int64_t call_syncfs(Task& task) {
-  return file_of(task, task.arguments[0]) ? -disk_file_system().commit() : -EBADF;
+  const Reference<File> file = file_of(task, task.arguments[0]);
+  if (!file) {
+    return -EBADF;
+  }
+  return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
 }
 std::int64_t call_sync(Task& /*task*/) {
   static_cast<void>(disk_file_system().commit());

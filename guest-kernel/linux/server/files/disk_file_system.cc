@@ -1,5 +1,7 @@
 #include "guest-kernel/linux/server/files/disk_file_system.h"
 
+#include <asm/statfs.h>
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -103,6 +105,20 @@ int DiskFileSystem::commit() {
   cancel();
   Words words{};
   return call(ext4::Request::kCommit, words);
+}
+
+int DiskFileSystem::describe(struct statfs& result) {
+  Words words{};
+  if (mount() != 0 || call(ext4::Request::kStatistics, words) != 0) {
+    return EIO;
+  }
+  const auto statistics = record<ext4::StatisticsRecord>();
+  result.f_bsize = result.f_frsize = static_cast<std::int64_t>(statistics.block_size);
+  result.f_blocks = static_cast<std::int64_t>(statistics.blocks);
+  result.f_bfree = result.f_bavail = static_cast<std::int64_t>(statistics.free_blocks);
+  result.f_files = static_cast<std::int64_t>(statistics.inodes);
+  result.f_ffree = static_cast<std::int64_t>(statistics.free_inodes);
+  return 0;
 }
 
 void DiskFileSystem::expire() {

@@ -9,6 +9,8 @@
 #include "guest-kernel/ext4/protocol.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
 
+struct statfs;
+
 namespace linux_server {
 
 class DiskFile;
@@ -34,6 +36,8 @@ class DiskFileSystem : private EventTimer {
   int change(ext4::Request request, Words& words);
   // After it all changes survive a power cut.
   int commit();
+  // What statfs(2) says of its size.
+  int describe(struct statfs& result);
   // Commits, and leaves nothing to replay.
   void unmount();
 

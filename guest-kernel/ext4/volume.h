@@ -97,6 +97,7 @@ class Volume {
   int touch_directory(ext2_ino_t directory, int more_links);
 
   int map(ext2_ino_t number, Inode& inode, std::uint64_t block, bool& is_new, std::uint64_t& at);
+  bool has_blocks(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size);
   int write_block(ext2_ino_t number, Inode& inode, std::uint64_t offset,
                   std::span<const std::byte> from);
   int zero_part(ext2_ino_t number, Inode& inode, std::uint64_t from, std::uint64_t to);

@@ -82,8 +82,9 @@ TEST_F(Disk, FullGivesNoSpaceAndGoesOn) {
   REQUIRE_KVM();
   const Outcome outcome =
       run("dd if=/dev/zero of=/data/big bs=100k 2>&1 | grep -o 'No space left on device';"
+          " printf over | dd of=/data/big conv=notrunc 2>/dev/null && head -c 4 /data/big && echo;"
           " rm /data/big; echo again > /data/file; cat /data/file");
-  EXPECT_THAT(outcome.output, HasSubstr("No space left on device\nagain\n"));
+  EXPECT_THAT(outcome.output, HasSubstr("No space left on device\nover\nagain\n"));
   expect_sound();
 }
 

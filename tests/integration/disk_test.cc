@@ -25,7 +25,7 @@ class Disk : public testing::Test {
       GTEST_SKIP() << "there is no e2fsck in lane S's machine";
     }
     std::ofstream(image_) << "";
-    std::filesystem::resize_file(image_, 64u << 20);
+    std::filesystem::resize_file(image_, 24u << 20);
   }
 
   Arguments command(const std::string& script) const {

@@ -145,6 +145,7 @@ void check_files(Diagnosis& diagnosis, const InstallationFiles& files) {
   const std::string mend = "./scripts/run, or cmake --build in the build tree";
   check_guest_file(diagnosis, "kernel", files.kernel(), mend);
   check_guest_file(diagnosis, "boot package", files.boot_package(), mend);
+  check_guest_file(diagnosis, "boot package for disks", files.disk_boot_package(), mend);
   check_guest_file(diagnosis, "root file system", files.root_file_system(), mend);
   const std::string process = files.vmm_executable();
   const bool executable = ::access(process.c_str(), X_OK) == 0;

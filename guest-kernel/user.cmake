@@ -61,6 +61,7 @@ endfunction()
 
 include(${GUEST_SOURCE}/composer/composer.cmake)
 include(${GUEST_SOURCE}/drivers/drivers.cmake)
+include(${GUEST_SOURCE}/ext4/ext4.cmake)
 include(${GUEST_SOURCE}/tools/tools.cmake)
 include(${GUEST_SOURCE}/linux/linux.cmake OPTIONAL)
 
@@ -70,12 +71,20 @@ set(boot_tools ${boot_files})
 list(FILTER boot_tools INCLUDE REGEX "^bin/")
 list(FILTER boot_files EXCLUDE REGEX "^bin/")
 get_property(boot_depends GLOBAL PROPERTY GUEST_BOOT_DEPENDS)
-add_custom_command(
-  OUTPUT ${GUEST_OUTPUT}/boot.pkg
-  COMMAND ${PROJECT_SOURCE_DIR}/scripts/pack-cpio -o ${GUEST_OUTPUT}/boot.pkg
-    --prefix ${GUEST_OUTPUT}/composer ${boot_files} ${boot_tools}
-  DEPENDS ${PROJECT_SOURCE_DIR}/scripts/pack-cpio composer ${GUEST_OUTPUT}/composer ${boot_depends}
-  VERBATIM)
-add_custom_target(boot_package ALL DEPENDS ${GUEST_OUTPUT}/boot.pkg)
+# Boot packages are copied into the machine: one without a disk is spared what keeps file systems.
+set(boot_files_without_disk ${boot_files})
+list(FILTER boot_files_without_disk EXCLUDE REGEX "^file-systems/")
+function(boot_package name)
+  add_custom_command(
+    OUTPUT ${GUEST_OUTPUT}/${name}
+    COMMAND ${PROJECT_SOURCE_DIR}/scripts/pack-cpio -o ${GUEST_OUTPUT}/${name}
+      --prefix ${GUEST_OUTPUT}/composer ${ARGN}
+    DEPENDS ${PROJECT_SOURCE_DIR}/scripts/pack-cpio composer ${GUEST_OUTPUT}/composer
+      ${boot_depends}
+    VERBATIM)
+endfunction()
+boot_package(boot.pkg ${boot_files_without_disk} ${boot_tools})
+boot_package(boot-disk.pkg ${boot_files} ${boot_tools})
+add_custom_target(boot_package ALL DEPENDS ${GUEST_OUTPUT}/boot.pkg ${GUEST_OUTPUT}/boot-disk.pkg)
 
 include(${PROJECT_SOURCE_DIR}/tests/guest-kernel/probe/probe.cmake)

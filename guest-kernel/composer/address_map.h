@@ -33,6 +33,13 @@ inline constexpr std::uint64_t kServerSharedAddress = 0x1018'0000;
 inline constexpr std::uint64_t kServerSharedSlice = 0x4'0000;
 inline constexpr std::uint64_t kServerLargeArchiveAddress = 0x2000'0000;
 
+inline constexpr std::uint64_t kServerFileSystemAddress = 0x2800'0000;
+// In the file system's domain.
+inline constexpr std::uint64_t kFileSystemAddress = 0x1000'0000;
+inline constexpr std::uint64_t kFileSystemSize = 0x10'0000;
+inline constexpr std::uint64_t kFileSystemDiskAddress = 0x1010'0000;
+inline constexpr std::uint64_t kFileSystemMemoryAddress = 0x2000'0000;
+
 // Physical address of region kComposerDeviceMemory's first byte.
 inline constexpr std::uint64_t kDeviceMemoryBase = 0xc000'0000;
 
@@ -49,6 +56,9 @@ inline constexpr std::uint64_t kServerMemorySlot = abi::kComposerFirstFree + 9;
 inline constexpr std::uint64_t kDeviceTableSlot = abi::kComposerFirstFree + 10;
 inline constexpr std::uint64_t kRootSlot = abi::kComposerFirstFree + 11;
 inline constexpr std::uint64_t kArchiveSlot = abi::kComposerFirstFree + 12;
+inline constexpr std::uint64_t kFileSystemPortSlot = abi::kComposerFirstFree + 13;
+inline constexpr std::uint64_t kFileSystemDomainSlot = abi::kComposerFirstFree + 14;
+inline constexpr std::uint64_t kFileSystemFaultSlot = abi::kComposerFirstFree + 15;
 // Three per domain, then four per service.
 inline constexpr std::uint64_t kDomainSlots = 64;
 inline constexpr std::uint64_t kServiceSlots = 192;
@@ -61,5 +71,6 @@ inline constexpr std::uint64_t kFaultBadge = 0x1'0000;  // + domain
 inline constexpr std::uint64_t kServerFaultBadge = 0x2'0000;
 inline constexpr std::uint64_t kControlBadge = 0x3'0000;
 inline constexpr std::uint64_t kInformationBadge = 0x4'0000;
+inline constexpr std::uint64_t kFileSystemFaultBadge = 0x5'0000;
 
 }  // namespace composer

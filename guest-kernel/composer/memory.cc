@@ -26,8 +26,20 @@ bool Memory::initialize(const abi::BootInfo& boot, std::uint64_t windows) {
                     abi::kRightRead | abi::kRightWrite) == guest::Status::kOk;
 }
 
+std::optional<std::uint64_t> Memory::reserve(std::uint64_t size) {
+  if (size > next_) {
+    return std::nullopt;
+  }
+  const std::uint64_t physical = (physical_ + next_ - size) & ~(abi::kLargePageSize - 1);
+  if (physical < physical_) {
+    return std::nullopt;
+  }
+  next_ = physical - physical_;
+  return next_;
+}
+
 std::optional<Block> Memory::allocate(std::uint64_t size) {
-  if (size > next_ - window_) {
+  if (next_ < window_ || size > next_ - window_) {
     return std::nullopt;
   }
   size = (size + abi::kPageSize - 1) & ~(abi::kPageSize - 1);

@@ -27,6 +27,10 @@ class Memory {
   // `size` is rounded up to pages.
   std::optional<Block> allocate(std::uint64_t size);
 
+  // Takes memory that is not mapped here, from a boundary of 2 MiB of physical memory on: its
+  // offset in the region. Nothing can be allocated after it.
+  std::optional<std::uint64_t> reserve(std::uint64_t size);
+
   // Bytes of the region below all that was allocated.
   std::uint64_t remaining() const { return next_; }
 

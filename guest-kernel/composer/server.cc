@@ -6,6 +6,8 @@
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/composer/address_map.h"
 #include "guest-kernel/drivers/driver_protocol.h"
+#include "guest-kernel/ext4/protocol.h"
+#include "guest-kernel/ext4/role.h"
 #include "guest-kernel/lib/format.h"
 
 namespace composer {
@@ -144,6 +146,14 @@ void LinuxServer::give_memory() {
   }
 }
 
+void LinuxServer::defer_file_system() {
+  if (!file_system_.plan(*system_, *services_)) {
+    return;
+  }
+  defer({ext4::kRole, 0, 0, kServerFileSystemAddress, ext4::kSharedSize, 0}, kFileSystemPortSlot,
+        abi::kRightCall);
+}
+
 void LinuxServer::defer_information() {
   defer({Role::kInformation, 0, 0, 0, 0, 0}, kOwnPortSlot, abi::kRightCall, kInformationBadge);
   defer({Role::kDeviceTable, 0, 0, 0, guest::kDeviceTableSize, 0}, kDeviceTableSlot,
@@ -191,6 +201,7 @@ const char* LinuxServer::start(System& system, Services& services) {
   info.processor_count = static_cast<std::uint32_t>(system.machine.apic_ids.size());
   info.total_memory = system.boot->total_memory;
   guest::copy_text(info.product_name, system.machine.product_name);
+  defer_file_system();
   give({Role::kOwnPort, 0, 0, 0, 0, 0}, kServerPortSlot, abi::kAllRights);
   give({Role::kControl, 0, 0, 0, 0, 0}, kOwnPortSlot, abi::kRightCall, kControlBadge);
   give_command(system.machine);
@@ -221,6 +232,9 @@ Status LinuxServer::complete() {
     if (&service != services_->console()) {
       map_shared_memory(service);
     }
+  }
+  if (file_system_.start() == Status::kOk) {
+    check(file_system_.map_shared_memory(kServerDomainSlot, kServerFileSystemAddress));
   }
   check(guest::carve(kDeviceTableSlot, abi::kComposerMemory, system_->device_table_block.offset,
                      guest::kDeviceTableSize, abi::kRightRead));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "guest-kernel/composer/file_system.h"
 #include "guest-kernel/composer/loader.h"
 #include "guest-kernel/composer/services.h"
 #include "guest-kernel/composer/system.h"
@@ -19,6 +20,8 @@ class LinuxServer {
 
   // Starts the other drivers and gives the server what was deferred.
   guest::Status complete();
+  // The program that keeps the disk's file system took a fault.
+  void end_file_system() { file_system_.end(); }
 
  private:
   // A capability to copy into the server's slot `to`.
@@ -42,6 +45,7 @@ class LinuxServer {
   void map_boot_archive();
   void give_drivers();
   void map_shared_memory(const Service& service);
+  void defer_file_system();
   void defer_information();
   void give_command(const Machine& machine);
 
@@ -51,6 +55,7 @@ class LinuxServer {
   guest::Slot next_ = 0;
   guest::Status status_ = guest::Status::kOk;
   guest::FixedVector<Gift, guest::StartInfo::kMaximumResources> deferred_;
+  FileSystem file_system_;
   bool complete_ = false;
 };
 

@@ -130,6 +130,11 @@ guest::Message Supervisor::answer(const guest::Received& call, bool& answered) {
       break;
     case kServerFaultBadge:
       system_->power.fail("the Linux server died", describe_fault(call.message, buffer));
+    case kFileSystemFaultBadge:
+      // Its client's call fails, and so does all that follows.
+      server_->end_file_system();
+      answered = false;
+      break;
     case kControlBadge:
       answered = handle_control(call.message, reply);
       break;

@@ -170,9 +170,10 @@ int BlockCache::write(std::uint64_t offset, const void* from, std::uint64_t size
 }
 
 int BlockCache::zero(std::uint64_t offset, std::uint64_t size) {
-  static constexpr std::byte kZeroes[1024] = {};
+  static constexpr std::byte kZeroes[4096] = {};
   while (size != 0) {
-    const std::uint64_t count = std::min<std::uint64_t>(size, sizeof(kZeroes));
+    // Whole blocks, for they need not be read, and are written once.
+    const std::uint64_t count = std::min<std::uint64_t>(size, block_size_ - offset % block_size_);
     if (const int failed = write(offset, kZeroes, count)) {
       return failed;
     }

@@ -78,19 +78,24 @@ errcode_t fill(ext2_filsys fs, BlockCache& cache, std::int64_t now,
 
 }  // namespace
 
-bool is_blank(Disk& disk) {
-  alignas(8) static std::array<char, 4096> block;
+bool is_blank(Disk& disk, std::span<std::byte> memory) {
   constexpr std::uint64_t kLooked = 1024 * 1024;
-  for (std::uint64_t at = 0; at < std::min(kLooked, disk.size()); at += block.size()) {
-    if (disk.read(at, block.data(), block.size()) != 0) {
+  const std::uint64_t end = std::min(kLooked, disk.size() / kBlock * kBlock);
+  for (std::uint64_t at = 0; at < end;) {
+    // A file system shows in the first block.
+    const auto piece =
+        memory.first(std::min<std::uint64_t>(at == 0 ? kBlock : 15 * kBlock, end - at));
+    if (disk.read(at, piece.data(), piece.size()) != 0) {
       return false;
     }
-    if (at == 0 && std::equal(kMarker.begin(), kMarker.end(), block.begin())) {
+    if (at == 0 && std::memcmp(piece.data(), kMarker.data(), kMarker.size()) == 0) {
       return true;
     }
-    if (std::any_of(block.begin(), block.end(), [](char each) { return each != 0; })) {
+    if (std::any_of(piece.begin(), piece.end(),
+                    [](std::byte each) { return each != std::byte{}; })) {
       return false;
     }
+    at += piece.size();
   }
   return true;
 }

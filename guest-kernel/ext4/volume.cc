@@ -146,7 +146,7 @@ int Volume::mount(std::int64_t now, std::span<const std::byte, 16> random) {
   if (const int failed = read_superblock(disk_, superblock)) {
     return fail("the disk cannot be read", failed);
   }
-  const bool blank = is_blank(disk_);
+  const bool blank = is_blank(disk_, memory_);
   std::uint32_t block_size = 4096;
   if (!blank) {
     if (superblock.s_magic != kFullMagic || superblock.s_log_block_size > 2) {

@@ -97,6 +97,7 @@ class Volume {
   int touch_directory(ext2_ino_t directory, int more_links);
 
   int map(ext2_ino_t number, Inode& inode, std::uint64_t block, bool& is_new, std::uint64_t& at);
+  bool has_blocks(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size);
   int write_block(ext2_ino_t number, Inode& inode, std::uint64_t offset,
                   std::span<const std::byte> from);
   int zero_part(ext2_ino_t number, Inode& inode, std::uint64_t from, std::uint64_t to);
@@ -130,8 +131,8 @@ class Volume {
 };
 
 // Whether there is nothing on the disk where a file system has its first blocks, or only what a
-// format() that was cut off has left.
-bool is_blank(Disk& disk);
+// format() that was cut off has left. `memory`: at least 64 KiB to read into.
+bool is_blank(Disk& disk, std::span<std::byte> memory);
 // Makes an empty file system.
 int format(BlockCache& cache, std::int64_t now, std::span<const std::byte, 16> random);
 

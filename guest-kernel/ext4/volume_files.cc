@@ -196,6 +196,21 @@ int Volume::write_block(ext2_ino_t number, Inode& inode, std::uint64_t offset,
   return cache_->write(at + offset % fs_->blocksize, from.data(), from.size());
 }
 
+// Whether writing the range takes no block.
+bool Volume::has_blocks(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size) {
+  const std::uint64_t end = offset + size;
+  for (std::uint64_t at = offset; at < end; at += fs_->blocksize - at % fs_->blocksize) {
+    int flags = 0;
+    blk64_t place = 0;
+    if (ext2fs_bmap2(fs_, number, inode.small(), nullptr, 0, at / fs_->blocksize, &flags, &place) !=
+            0 ||
+        place == 0 || (flags & BMAP_RET_UNINIT) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 int Volume::write(ext2_ino_t number, std::uint64_t offset, std::span<const std::byte> from) {
   Inode inode;
   int failed = may_write();
@@ -212,7 +227,8 @@ int Volume::write(ext2_ino_t number, std::uint64_t offset, std::span<const std::
   if (offset > most_bytes(inode) || end > most_bytes(inode)) {
     return EFBIG;
   }
-  if (!has_room(from.size() / fs_->blocksize + 2)) {
+  if (!has_room(from.size() / fs_->blocksize + 2) &&
+      !has_blocks(number, inode, offset, from.size())) {
     return ENOSPC;
   }
   for (std::uint64_t done = 0; done < from.size() && failed == 0;) {

@@ -11,6 +11,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/files/device_files.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/files/file_systems.h"
 #include "guest-kernel/linux/server/files/proc_files.h"
 #include "guest-kernel/linux/server/files/system_files.h"
@@ -198,6 +199,7 @@ void Server::explain_failure(std::string_view name, bool found, std::int64_t err
 }
 
 void Server::finish(int exit_code) {
+  disk_file_system().unmount();
   if (terminal_) {
     terminal_->notify_driver();
   }

@@ -6,6 +6,8 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
+#include "guest-kernel/linux/server/files/disk_nodes.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 
 // What programs say and ask about their memory: madvise(2), mincore(2), mlock(2), msync(2).
@@ -265,7 +267,7 @@ std::int64_t call_munlockall(Task& task) {
   return task.process->space().set_locked(0, abi::kUserEnd, false) ? 0 : -ENOMEM;
 }
 
-// Mappings and files are the same pages: there is nothing to write back.
+// Mappings and files are the same pages: only the disk's are to be written back.
 std::int64_t call_msync(Task& task) {
   const std::uint64_t flags = task.arguments[2];
   constexpr std::uint64_t kBoth = MS_ASYNC | MS_SYNC;
@@ -279,13 +281,15 @@ std::int64_t call_msync(Task& task) {
     return -ENOMEM;
   }
   const SegmentMap& segments = space.segments();
+  bool is_of_disk = false;
   for (const Segment* segment = segments.begin() + segments.index_after(range->start);
        segment < segments.end() && segment->start < range->end; ++segment) {
     if ((flags & MS_INVALIDATE) != 0 && segment->locked) {
       return -EBUSY;
     }
+    is_of_disk = is_of_disk || (segment->file != nullptr && is_on_disk(*segment->file));
   }
-  return 0;
+  return (flags & MS_SYNC) != 0 && is_of_disk ? -disk_file_system().commit() : 0;
 }
 
 constexpr CallEntry kCalls[] = {

@@ -11,6 +11,7 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/notify.h"
 #include "guest-kernel/linux/server/page_tree.h"
@@ -456,11 +457,13 @@ std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
     result.f_blocks = static_cast<std::int64_t>(server().archive().size() / kBlockSize);
   } else if (mount != nullptr && mount->magic == TMPFS_MAGIC) {
     const std::uint64_t limit = file_memory_limit();
-    result.f_blocks = static_cast<std::int64_t>(limit);
+    result.f_blocks = result.f_files = static_cast<std::int64_t>(limit);
     result.f_bfree = static_cast<std::int64_t>(limit - std::min(limit, file_memory_used()));
-    result.f_bavail = result.f_bfree;
-    result.f_files = static_cast<std::int64_t>(limit);
-    result.f_ffree = result.f_bfree;
+    result.f_bavail = result.f_ffree = result.f_bfree;
+  } else if (mount != nullptr && mount->magic == EXT4_SUPER_MAGIC) {
+    if (const int failed = disk_file_system().describe(result)) {
+      return -failed;
+    }
   }
   return task.process->space().write_value(address, result) ? 0 : -EFAULT;
 }

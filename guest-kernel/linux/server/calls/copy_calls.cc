@@ -7,6 +7,8 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
+#include "guest-kernel/linux/server/files/disk_file_system.h"
+#include "guest-kernel/linux/server/files/disk_nodes.h"
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/notify.h"
 
@@ -242,19 +244,27 @@ std::int64_t call_fallocate(Task& task) {
   return as_error(changed);
 }
 
-// What is written is in memory, where it stays: nothing needs syncing.
 std::int64_t call_fsync(Task& task) {
   const Reference<File> file = file_of(task, task.arguments[0]);
   if (!file) {
     return -EBADF;
   }
   const std::uint32_t type = file->node().type();
-  return type == kRegularFile || type == kDirectory || type == kBlockDevice ? 0 : -EINVAL;
+  if (type != kRegularFile && type != kDirectory && type != kBlockDevice) {
+    return -EINVAL;
+  }
+  // Elsewhere what is written is in memory, where it stays.
+  return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
 }
 std::int64_t call_syncfs(Task& task) {
-  return file_of(task, task.arguments[0]) ? 0 : -EBADF;
+  const Reference<File> file = file_of(task, task.arguments[0]);
+  if (!file) {
+    return -EBADF;
+  }
+  return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
 }
 std::int64_t call_sync(Task& /*task*/) {
+  static_cast<void>(disk_file_system().commit());
   return 0;
 }
 std::int64_t call_sync_file_range(Task& task) {

@@ -4,6 +4,8 @@
 
 #include <iterator>
 
+#include "guest-kernel/linux/server/files/disk_file_system.h"
+#include "guest-kernel/linux/server/files/disk_nodes.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/mounts.h"
 
@@ -31,7 +33,11 @@ bool add_root_mount(Directory& root) {
 
 bool mount_writable_file_systems(Directory& root) {
   for (const Description& each : kPlaces) {
-    if (mount_tmpfs(root, each.path, "tmpfs", each.permissions) == nullptr) {
+    if (each.path == "/data" && DiskFileSystem::exists()) {
+      if (!mount_disk(root)) {
+        return false;
+      }
+    } else if (mount_tmpfs(root, each.path, "tmpfs", each.permissions) == nullptr) {
       return false;
     }
   }

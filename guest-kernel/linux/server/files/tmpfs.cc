@@ -58,6 +58,10 @@ TmpfsDirectory::TmpfsDirectory(Name name, const NewNode& what, std::uint32_t dev
   initialize(attributes_, what, device);
 }
 
+Node* TmpfsDirectory::make_child(Name name, const NewNode& what) {
+  return make_node(std::move(name), what, device());
+}
+
 void TmpfsDirectory::set_modified() {
   attributes_.modified = attributes_.changed = file_time();
 }
@@ -85,7 +89,7 @@ Result<Reference<Node>> TmpfsDirectory::create(std::string_view name, const NewN
   if (copy.is_null()) {
     return fail(ENOSPC);
   }
-  const Reference<Node> node(make_node(copy, what, device()));
+  const Reference<Node> node(make_child(copy, what));
   if (!node || !add_child(node.get())) {
     return fail(ENOSPC);
   }

@@ -49,17 +49,20 @@ class TmpfsFile : public Node {
   // memfd: it never had a link.
   void forget_links() { attributes_.links = 0; }
 
- private:
-  friend class TmpfsDirectory;
-
-  template <typename Source>
-  std::int64_t write_pages(std::uint64_t offset, std::uint64_t size, const Source& source);
+ protected:
   // The bytes of [offset, offset + size) in pages that exist become zero; whole pages go.
   void clear(std::uint64_t offset, std::uint64_t size);
   void set_modified();
 
   PageTree pages_;
   std::uint64_t size_ = 0;
+
+ private:
+  friend class TmpfsDirectory;
+
+  template <typename Source>
+  std::int64_t write_pages(std::uint64_t offset, std::uint64_t size, const Source& source);
+
   std::uint32_t seals_ = kSealSeal;
 };
 
@@ -76,6 +79,10 @@ class TmpfsDirectory : public Directory {
                       Node* existing, bool exchange) override;
   Result<void> change(const AttributeChange& change) override;
   Reference<Node> look_up(std::string_view name, Process* viewer) override;
+
+ protected:
+  // A new node of the kind that `what` says, without a place yet. Null: no memory.
+  virtual Node* make_child(Name name, const NewNode& what);
 
  private:
   void set_modified();

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "guest-kernel/lib/start_info.h"
+
+namespace ext4 {
+
+// The Linux server's resource: deferred; the program's port, and the shared memory, mapped. The one
+// after those that start_info.h names.
+inline constexpr guest::Role kRole =
+    static_cast<guest::Role>(static_cast<std::uint32_t>(guest::Role::kArguments) + 1);
+
+}  // namespace ext4

@@ -1,0 +1,146 @@
+#include "guest-kernel/ext4/service.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace ext4 {
+
+std::string_view Service::take_name(std::uint64_t offset, std::uint64_t size, std::size_t place) {
+  if (size >= names_[place].size() || offset > kNamesSize - size) {
+    return {};
+  }
+  std::memcpy(names_[place].data(), shared_.data() + offset, size);
+  const std::string_view name(names_[place].data(), size);
+  return name.find('/') != name.npos || name.find('\0') != name.npos ? std::string_view() : name;
+}
+
+template <typename Record>
+Record Service::take_record() const {
+  Record record;
+  std::memcpy(&record, data().data(), sizeof(record));
+  return record;
+}
+
+template <typename Record>
+void Service::put_record(const Record& record) {
+  std::memcpy(data().data(), &record, sizeof(record));
+}
+
+int Service::mount(Words& answer) {
+  if (mounted_) {
+    return EBUSY;
+  }
+  std::array<std::byte, 16> random;
+  std::memcpy(random.data(), data().data(), random.size());
+  const int failed = volume_.mount(now_, random);
+  mounted_ = failed == 0;
+  answer[1] = volume_.is_read_only() ? 1 : 0;
+  const std::string_view report = volume_.report();
+  answer[2] = report.size();
+  std::memcpy(data().data(), report.data(), report.size());
+  return failed;
+}
+
+int Service::list(const Words& request, Words& answer) {
+  std::uint64_t position = request[3];
+  std::uint64_t used = 0;
+  const int failed = volume_.list(static_cast<ext2_ino_t>(request[2]), position, data(), used);
+  answer[1] = used;
+  answer[2] = position;
+  return failed;
+}
+
+int Service::create(const Words& request, Words& answer) {
+  const auto what = take_record<InodeRecord>();
+  const std::string_view name = take_name(0, request[3], 0);
+  const std::uint64_t target_size = request[4];
+  if ((name.empty() && request[3] != 0) || target_size > target_.size()) {
+    return EINVAL;
+  }
+  std::memcpy(target_.data(), data().data() + sizeof(what), target_size);
+  ext2_ino_t made = 0;
+  const int failed = volume_.create(static_cast<ext2_ino_t>(request[2]), name, what,
+                                    {target_.data(), target_size}, made);
+  answer[1] = made;
+  return failed;
+}
+
+int Service::rename(const Words& request) {
+  const std::string_view name = take_name(0, request[2], 0);
+  const std::string_view new_name = take_name(std::min(request[2], kNamesSize), request[3], 1);
+  return name.empty() || new_name.empty()
+             ? EINVAL
+             : volume_.rename(take_record<RenameRecord>(), name, new_name);
+}
+
+int Service::run(const Words& request, Words& answer) {
+  const auto inode = static_cast<ext2_ino_t>(request[2]);
+  const std::uint64_t offset = request[3];
+  const std::uint64_t size = request[4];
+  switch (static_cast<Request>(request[0])) {
+    case Request::kMount:
+      return mount(answer);
+    case Request::kGet: {
+      InodeRecord record{};
+      const int failed = volume_.get(inode, record);
+      put_record(record);
+      return failed;
+    }
+    case Request::kList:
+      return list(request, answer);
+    case Request::kRead:
+      return size > kDataSize ? EINVAL : volume_.read(inode, offset, data().first(size));
+    case Request::kReadLink:
+      return volume_.read_link(inode, data().first(target_.size()), answer[1]);
+    case Request::kStatistics: {
+      StatisticsRecord record{};
+      volume_.statistics(record);
+      put_record(record);
+      return 0;
+    }
+    case Request::kWrite:
+      return size > kDataSize ? EINVAL : volume_.write(inode, offset, data().first(size));
+    case Request::kTruncate:
+      return volume_.truncate(inode, offset);
+    case Request::kAllocate:
+      return volume_.allocate(inode, request[5] != 0, offset, size);
+    case Request::kPunch:
+      return volume_.punch(inode, offset, size);
+    case Request::kSetAttributes:
+      return volume_.set_attributes(inode, take_record<InodeRecord>());
+    case Request::kCreate:
+      return create(request, answer);
+    case Request::kLink:
+    case Request::kRemove: {
+      const std::string_view name = take_name(0, request[3], 0);
+      const auto child = static_cast<ext2_ino_t>(request[4]);
+      return request[0] == static_cast<std::uint64_t>(Request::kLink)
+                 ? volume_.link(inode, name, child)
+                 : volume_.remove(inode, name, child);
+    }
+    case Request::kRename:
+      return rename(request);
+    case Request::kRelease:
+      return volume_.release(inode);
+    case Request::kCommit:
+      return volume_.commit();
+    case Request::kUnmount:
+      return volume_.unmount();
+  }
+  return EINVAL;
+}
+
+Service::Words Service::answer(const Words& request) {
+  Words answer{};
+  now_ = static_cast<std::int64_t>(request[1]);
+  if (!mounted_ && request[0] != static_cast<std::uint64_t>(Request::kMount)) {
+    answer[0] = EIO;
+    return answer;
+  }
+  volume_.begin_request(now_);
+  answer[0] = static_cast<std::uint64_t>(run(request, answer));
+  return answer;
+}
+
+}  // namespace ext4

@@ -1,0 +1,145 @@
+#include "guest-kernel/linux/server/files/disk_file_system.h"
+
+#include <asm/statfs.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "guest-kernel/ext4/role.h"
+#include "guest-kernel/lib/clock.h"
+#include "guest-kernel/lib/format.h"
+#include "guest-kernel/linux/server/files/disk_nodes.h"
+#include "guest-kernel/linux/server/server.h"
+
+namespace linux_server {
+namespace {
+
+constexpr std::uint64_t kCommitInterval = 5'000'000'000;  // ns
+
+// No destructor runs.
+alignas(DiskFileSystem) std::byte instance_memory[sizeof(DiskFileSystem)];
+
+}  // namespace
+
+DiskFileSystem& disk_file_system() {
+  static DiskFileSystem* const instance = new (instance_memory) DiskFileSystem();
+  return *instance;
+}
+
+bool DiskFileSystem::exists() {
+  return server().info().find(ext4::kRole) != nullptr;
+}
+
+void DiskFileSystem::say(std::string_view text, int error) const {
+  std::array<char, 256> line;
+  guest::TextWriter writer(line);
+  writer.text("linux server: /data: ").text(text);
+  if (error != 0) {
+    writer.text(" (error ").decimal(static_cast<std::uint64_t>(error)).text(")");
+  }
+  server().report(writer.view());
+}
+
+int DiskFileSystem::mount() {
+  if (state_ != State::kUnknown) {
+    return state_ == State::kMounted ? 0 : EIO;
+  }
+  state_ = State::kFailed;
+  const guest::Resource* resource = server().late_resource(ext4::kRole);
+  if (resource == nullptr || resource->size < ext4::kSharedSize) {
+    return EIO;
+  }
+  port_ = resource->slot;
+  shared_ = reinterpret_cast<std::byte*>(resource->address);
+  state_ = State::kMounted;
+  server().random().fill(data().first(16));
+  Words words{};
+  const int failed = call(ext4::Request::kMount, words);
+  if (state_ == State::kMounted && (failed != 0 || words[1] != 0)) {
+    const std::string_view report(reinterpret_cast<const char*>(data().data()),
+                                  std::min<std::uint64_t>(words[1], 160));
+    say(report, failed);
+  }
+  state_ = failed == 0 ? state_ : State::kFailed;
+  return failed;
+}
+
+int DiskFileSystem::call(ext4::Request request, Words& words) {
+  if (state_ != State::kMounted) {
+    return EIO;
+  }
+  ++calls_;
+  guest::Message message;
+  message[0] = static_cast<std::uint64_t>(request);
+  message[1] = static_cast<std::uint64_t>(file_time());
+  std::copy_n(words.begin(), 6, message.word.begin() + 2);
+  if (guest::call(port_, message) != guest::Status::kOk) {
+    state_ = State::kFailed;
+    cancel();
+    say("the program that keeps it died; what was committed is safe", 0);
+    return EIO;
+  }
+  std::copy_n(message.word.begin() + 1, 7, words.begin());
+  constexpr std::uint64_t kMostErrno = 4095;
+  return message[0] <= kMostErrno ? static_cast<int>(message[0]) : EIO;
+}
+
+int DiskFileSystem::change(ext4::Request request, Words& words) {
+  const int failed = call(request, words);
+  if (failed == 0 && !is_set()) {
+    set(guest::monotonic_ns() + kCommitInterval);
+  }
+  return failed;
+}
+
+int DiskFileSystem::commit() {
+  if (state_ == State::kUnknown) {
+    return 0;
+  }
+  for (DiskFile* file = first_file; file != nullptr; file = file->next_file) {
+    if (const int failed = file->write_back()) {
+      return failed;
+    }
+  }
+  cancel();
+  Words words{};
+  return call(ext4::Request::kCommit, words);
+}
+
+int DiskFileSystem::describe(struct statfs& result) {
+  Words words{};
+  if (mount() != 0 || call(ext4::Request::kStatistics, words) != 0) {
+    return EIO;
+  }
+  const auto statistics = record<ext4::StatisticsRecord>();
+  result.f_bsize = result.f_frsize = static_cast<std::int64_t>(statistics.block_size);
+  result.f_blocks = static_cast<std::int64_t>(statistics.blocks);
+  result.f_bfree = result.f_bavail = static_cast<std::int64_t>(statistics.free_blocks);
+  result.f_files = static_cast<std::int64_t>(statistics.inodes);
+  result.f_ffree = static_cast<std::int64_t>(statistics.free_inodes);
+  return 0;
+}
+
+void DiskFileSystem::expire() {
+  if (state_ == State::kMounted && commit() != 0) {
+    say("what was written cannot be committed", EIO);
+  }
+}
+
+void DiskFileSystem::unmount() {
+  if (state_ == State::kMounted && commit() == 0) {
+    Words words{};
+    static_cast<void>(call(ext4::Request::kUnmount, words));
+  }
+}
+
+bool DiskFileSystem::put_name(std::string_view name, std::size_t offset) const {
+  if (offset > names().size() || name.size() > names().size() - offset) {
+    return false;
+  }
+  std::copy(name.begin(), name.end(), names().begin() + static_cast<std::ptrdiff_t>(offset));
+  return true;
+}
+
+}  // namespace linux_server

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "guest-kernel/ext4/protocol.h"
+#include "guest-kernel/linux/server/ipc/event_timer.h"
+
+struct statfs;
+
+namespace linux_server {
+
+class DiskFile;
+
+// The file system of the machine's disk, which a program of its own keeps (guest-kernel/ext4). It
+// is started and mounted when something first asks for it. Methods return 0 or an errno; each call
+// waits for that program, and the server with it.
+class DiskFileSystem : private EventTimer {
+ public:
+  using Words = std::array<std::uint64_t, 8>;
+
+  // Whether the machine has one.
+  static bool exists();
+  // Mounts it, the first time.
+  int mount();
+  bool is_mounted() const { return state_ == State::kMounted; }
+
+  // `words`: m2 … of a request (ext4/protocol.h); then m1 … of the answer.
+  int call(ext4::Request request, Words& words);
+  // How many there were: each may have used data().
+  std::uint64_t calls() const { return calls_; }
+  // The same for one that changes something: a commit follows within seconds.
+  int change(ext4::Request request, Words& words);
+  // After it all changes survive a power cut.
+  int commit();
+  // What statfs(2) says of its size.
+  int describe(struct statfs& result);
+  // Commits, and leaves nothing to replay.
+  void unmount();
+
+  // What is shared with the program; it may change what it gave there.
+  std::span<char> names() const { return {reinterpret_cast<char*>(shared_), ext4::kNamesSize}; }
+  std::span<std::byte> data() const { return {shared_ + ext4::kNamesSize, ext4::kDataSize}; }
+  // Puts a name there. False: it does not fit.
+  bool put_name(std::string_view name, std::size_t offset = 0) const;
+
+  template <typename Record>
+  Record record() const {
+    Record value;
+    __builtin_memcpy(&value, data().data(), sizeof(value));
+    return value;
+  }
+  template <typename Record>
+  void put_record(const Record& value) const {
+    __builtin_memcpy(data().data(), &value, sizeof(value));
+  }
+
+  // The files that are known, one after another.
+  DiskFile* first_file = nullptr;
+
+ private:
+  enum class State : std::uint8_t { kUnknown, kMounted, kFailed };
+
+  void expire() override;
+  void say(std::string_view text, int error) const;
+
+  State state_ = State::kUnknown;
+  std::uint64_t port_ = 0;
+  std::uint64_t calls_ = 0;
+  std::byte* shared_ = nullptr;
+};
+
+// The one.
+DiskFileSystem& disk_file_system();
+
+}  // namespace linux_server

@@ -12,6 +12,7 @@ function(ensemble_test name)
   add_executable(${name} ${test_SOURCES})
   target_link_libraries(${name} PRIVATE
     ensemble_host_options ${test_LIBRARIES} GTest::gmock GTest::gtest_main)
+  ensemble_precompile(${name} <gtest/gtest.h> <gmock/gmock.h>)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${test_TIMEOUT})
   # gtest_discover_tests passes no list on; CTest reads this file after the tests are known.
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/${name}_labels.cmake

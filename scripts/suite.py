@@ -69,7 +69,8 @@ def build(preset, *targets):
         code, output = execute(["cmake", "--preset", preset], f"configure-{preset}.log")
         if code:
             raise StageFailed(output[-4000:])
-    code, output = execute(["ninja", "-C", f"build/{preset}", *targets], f"build-{preset}.log", timeout=3600)
+    code, output = execute(["ninja", "-C", f"build/{preset}", *targets], f"build-{preset}.log", timeout=3600,
+                           environment={"CCACHE_SLOPPINESS": "pch_defines,time_macros"})
     if code:
         lines = [line for line in output.splitlines() if not line.startswith("[")]
         raise StageFailed("\n".join(lines[-60:]))

@@ -155,11 +155,11 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
     text.text(" (instruction 0x").hexadecimal(fault[3]).put(')');
     server().report(text.view());
   }
-  end_process(process, killed_by(signal));
+  condemn_process(process, killed_by(signal));
 }
 
-// Memory has run out: the process with most of it ends, so that `asking` can go on. False: that is
-// `asking` itself. The first process ends last.
+// Memory has run out: the process with most of it ends, so that `asking` can go on once it is
+// answered. False: that is `asking` itself. The first process ends last.
 bool end_largest_process(const Process& asking) {
   constexpr std::uint64_t kFirstProcess = 1;
   Process* largest = nullptr;
@@ -180,7 +180,7 @@ bool end_largest_process(const Process& asking) {
       largest->memory_reference().get() == asking.memory_reference().get()) {
     return false;
   }
-  end_process(*largest, killed_by(kSignalKill));
+  condemn_process(*largest, killed_by(kSignalKill));
   return true;
 }
 

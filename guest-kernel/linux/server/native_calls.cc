@@ -44,7 +44,7 @@ std::int64_t run_native_call(Task& task) {
     case guest::NativeRequest::kWrite:
       return write_output(task);
     case guest::NativeRequest::kExit:
-      end_process(*task.process, exited(task.arguments[0]));
+      condemn_process(*task.process, exited(task.arguments[0]));
       return kBlocked;
   }
   return ENOSYS;

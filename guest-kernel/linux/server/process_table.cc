@@ -21,6 +21,8 @@ constexpr std::uint32_t kMostProcessors = 64;
 constinit std::array<Process*, kMaximumProcesses> processes = {};
 constinit std::array<Task*, kMaximumTasks> tasks = {};
 constinit std::uint32_t next_id = kFirstProcess;
+constinit Process* first_condemned = nullptr;
+constinit Process** condemned_end = &first_condemned;
 // How much of the tables was ever used: nobody looks further.
 constinit std::size_t process_limit = 0;
 constinit std::size_t task_limit = 0;
@@ -107,11 +109,8 @@ void give_away_children(Process& parent) {
     child->parent = first;
     child->exit_signal = kSignalChild;  // whoever adopts it has asked for no other
     publish_parent(*child);
-    if (child->parent_death_signal != 0 && child->state != ProcessState::kEnded) {
+    if (child->parent_death_signal != 0) {
       send_signal(*child, SignalInfo::of(child->parent_death_signal, SignalInfo::kUser));
-      if (processes[index] != child) {
-        continue;  // it has ended, and nobody waits for it
-      }
     }
     if (child->group != parent.group && child->session == parent.session) {
       release_if_orphaned(child->group);
@@ -303,7 +302,7 @@ void end_other_tasks(Process& process, const Task* kept) {
 void end_task(Task& task, std::int32_t wait_status) {
   Process& process = *task.process;
   if (process.task_count() == 1) {
-    end_process(process, wait_status);
+    condemn_process(process, wait_status);
     return;
   }
   delete_task(task);
@@ -316,17 +315,16 @@ void discard_process(Process& process) {
   delete &process;
 }
 
-void end_process(Process& process, std::int32_t wait_status) {
-  if (process.state == ProcessState::kEnded) {
-    return;
-  }
+namespace {
+
+void end_process(Process& process) {
   if (process.id() == kFirstProcess) {
     // The machine goes off with all that it holds: nothing needs to be taken down.
-    const std::int32_t signal = wait_status & 0x7f;
-    server().finish(signal != 0 ? 128 + signal : (wait_status >> 8) & 0xff);
+    const std::int32_t signal = process.end_status & 0x7f;
+    server().finish(signal != 0 ? 128 + signal : (process.end_status >> 8) & 0xff);
   }
   process.state = ProcessState::kEnded;
-  process.wait_status = wait_status;
+  process.wait_status = process.end_status;
   process.timers.reset();
   end_other_tasks(process, nullptr);
   process.resident_maximum = std::max(process.resident_maximum, process.space().resident());
@@ -345,6 +343,28 @@ void end_process(Process& process, std::int32_t wait_status) {
     release_if_orphaned(process.group);
   }
   tell_parent_of_end(process);
+}
+
+}  // namespace
+
+void condemn_process(Process& process, std::int32_t wait_status) {
+  if (process.state == ProcessState::kEnded || process.is_condemned) {
+    return;
+  }
+  process.is_condemned = true;
+  process.end_status = wait_status;
+  *condemned_end = &process;
+  condemned_end = &process.next_condemned;
+}
+
+void end_condemned_processes() {
+  // One's end may condemn others.
+  while (first_condemned != nullptr) {
+    Process& process = *first_condemned;
+    first_condemned = process.next_condemned;
+    condemned_end = first_condemned != nullptr ? condemned_end : &first_condemned;
+    end_process(process);
+  }
 }
 
 void reap_process(Process& process) {

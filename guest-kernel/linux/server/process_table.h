@@ -45,13 +45,16 @@ void discard_process(Process& process);
 
 // Ends the thread that the nucleus runs for the task, which is left without one.
 void end_thread_of(Task& task);
-// exit(2): the last thread's end is that of its process.
+// exit(2): the last thread's end is that of its process, which is then condemned.
 void end_task(Task& task, std::int32_t wait_status);
 // Ends all threads but `kept` (may be null).
 void end_other_tasks(Process& process, const Task* kept);
-// exit_group(2), and what fatal signals do. `wait_status`: as wait4(2) gives it. The caller must
-// not touch any task of the process afterwards.
-void end_process(Process& process, std::int32_t wait_status);
+// exit_group(2), and what fatal signals do: the process ends at the next end_condemned_processes().
+// Until then all that belongs to it stays, so that this may be called in the middle of anything.
+// Only the first end counts. `wait_status`: as wait4(2) gives it.
+void condemn_process(Process& process, std::int32_t wait_status);
+// Only where nothing of any process is in use.
+void end_condemned_processes();
 // Removes a process that has ended, whose parent has been told.
 void reap_process(Process& process);
 

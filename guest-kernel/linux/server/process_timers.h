@@ -47,8 +47,7 @@ class ProcessTimer : public EventTimer {
 
  private:
   void expire() override;
-  // It has expired `periods` times since it last did. The last thing that expire() does: the
-  // process, and the timer with it, may end by it.
+  // It has expired `periods` times since it last did.
   virtual void ring(std::uint64_t periods) = 0;
   void arm(std::uint64_t least_wait = 0);  // ns
 

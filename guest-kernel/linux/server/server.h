@@ -70,6 +70,8 @@ class Server {
   [[noreturn]] void finish(int exit_code);
 
  private:
+  static constexpr int kOwnFailure = 125;  // exit code
+
   // An answer that has not been sent; token 0: none.
   struct Answer {
     std::uint64_t token = 0;

@@ -118,7 +118,7 @@ void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals&
   const Effect effect = effect_of(process, number);
   if (effect == Effect::kEnd &&
       (process.state == ProcessState::kRunning || number == kSignalKill)) {
-    end_process(process, killed_by(number));
+    condemn_process(process, killed_by(number));
     return;
   }
   if (effect == Effect::kStop && process.state == ProcessState::kRunning) {
@@ -134,7 +134,7 @@ void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals&
 
 void send(Process& process, Task* task, const SignalInfo& info) {
   const std::uint32_t number = info.number();
-  if (process.state == ProcessState::kEnded || process.tasks() == nullptr) {
+  if (process.state == ProcessState::kEnded || process.is_condemned || process.tasks() == nullptr) {
     return;
   }
   cancel_opposites(process, number);
@@ -235,7 +235,7 @@ bool take_signal(Task& task, Delivery& delivery) {
       case Effect::kNothing:
         break;
       case Effect::kEnd:
-        end_process(process, killed_by(number));
+        condemn_process(process, killed_by(number));
         return false;
       case Effect::kStop:
         if (may_stop(process, number)) {

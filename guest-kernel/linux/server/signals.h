@@ -8,15 +8,15 @@
 // each signal that it finds pending in its thread's page.
 namespace linux_server {
 
-// Each of these may end the process, and with it the call that is being served: the caller does not
-// touch the task or process afterwards but returns.
+// Each of these may condemn the process. A call of its own that is being served goes on to its end,
+// and nobody hears its result.
 void send_signal(Process& process, const SignalInfo& info);
 void send_signal_to_task(Task& task, const SignalInfo& info);
 // Sends a signal to the thread that makes the call, on behalf of that call (SIGPIPE, SIGXFSZ). The
 // call returns its error all the same.
 void raise_signal(Task& task, Signal signal);
-// A signal that an exception of the thread's own raised, which cannot be put off: false if it ends
-// the process (it is blocked, ignored or has no handler).
+// A signal that an exception of the thread's own raised, which cannot be put off: false if it is to
+// end the process (it is blocked, ignored or has no handler).
 bool force_signal(Task& task, const SignalInfo& info);
 
 // SIGCHLD, with what has become of the child.
@@ -30,7 +30,7 @@ std::uint64_t deliverable_signals(const Task& task);
 void publish_signals(Process& process);
 
 // The next signal whose handler the task is to call, with what the default actions of others have
-// done on the way. False: the process has ended.
+// done on the way. False: the process is condemned.
 struct Delivery {
   std::uint32_t number = 0;  // 0: none
   SignalAction action = {};

@@ -26,7 +26,7 @@ std::int64_t call_exit(Task& task) {
 }
 
 std::int64_t call_exit_group(Task& task) {
-  end_process(*task.process, exited(task.arguments[0]));
+  condemn_process(*task.process, exited(task.arguments[0]));
   return kBlocked;
 }
 

@@ -217,7 +217,7 @@ void reset_signal_actions(Process& process) {
   }
 }
 
-std::int64_t become(Task& task, LoadedProgram& loaded) {
+std::int64_t become(Task& task, LoadedProgram& loaded, std::string_view name) {
   Process& process = *task.process;
   const std::uint64_t mask = task.page != nullptr ? task.page->signal_mask : 0;
   // From here on there is no way back.
@@ -234,17 +234,19 @@ std::int64_t become(Task& task, LoadedProgram& loaded) {
   }
   reset_signal_actions(process);
   if (!enter_program(task, loaded)) {
-    end_process(process, killed_by(kSignalKill));
+    condemn_process(process, killed_by(kSignalKill));
     return kBlocked;
   }
+  process.set_name(name);
   if (task.page != nullptr) {
     task.page->signal_mask = mask;
   }
   publish_signals(process);
   process.has_called_exec = true;
   process.exit_signal = kSignalChild;
-  if (!start_task(task, loaded.start)) {
-    end_process(process, killed_by(kSignalKill));
+  // What was closed may have ended the process (SIGHUP): the program then never runs.
+  if (process.is_condemned || !start_task(task, loaded.start)) {
+    condemn_process(process, killed_by(kSignalKill));
     return kBlocked;
   }
   process.memory_left.wake();
@@ -283,11 +285,7 @@ std::int64_t execute(Task& task, const Target& target, Words& words) {
   if (!loaded) {
     return -loaded.error().number;
   }
-  const std::int64_t result = become(task, *loaded);
-  if (task.process != nullptr && task.process->state != ProcessState::kEnded) {
-    task.process->set_name(target.path.substr(target.path.rfind('/') + 1));
-  }
-  return result;
+  return become(task, *loaded, target.path.substr(target.path.rfind('/') + 1));
 }
 
 std::int64_t call_execve(Task& task) {

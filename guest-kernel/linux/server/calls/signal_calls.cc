@@ -47,11 +47,6 @@ std::int64_t call_sigaction(Task& task) {
   return 0;
 }
 
-// What a call that sends a signal returns, where its own thread may have ended by it.
-std::int64_t sent(Task* survivor) {
-  return server().current() == survivor && survivor != nullptr ? 0 : kBlocked;
-}
-
 // Whether the sender may; within a session everybody may continue everybody.
 bool may_send(const Process& sender, const Process& receiver, std::uint64_t signal) {
   return &sender == &receiver || may_signal(sender.credentials, receiver.credentials) ||
@@ -78,13 +73,11 @@ std::int64_t call_kill(Task& task) {
     if (signal != 0) {
       send_signal(*process, info);
     }
-    return sent(&task);
+    return 0;
   }
   const std::uint32_t group = id == 0 ? task.process->group : static_cast<std::uint32_t>(-id);
   bool any = false;
   bool any_allowed = false;
-  // The caller comes last: it may end.
-  Process* own = nullptr;
   for (Process* process : all_processes()) {
     if (process == nullptr ||
         (id == -1 ? process->id() == 1 || process->id() == sender : process->group != group)) {
@@ -95,16 +88,11 @@ std::int64_t call_kill(Task& task) {
       continue;
     }
     any_allowed = true;
-    if (process == task.process) {
-      own = process;
-    } else if (signal != 0) {
+    if (signal != 0) {
       send_signal(*process, info);
     }
   }
-  if (own != nullptr && signal != 0) {
-    send_signal(*own, info);
-  }
-  return any_allowed ? sent(&task) : any ? -EPERM : -ESRCH;
+  return any_allowed ? 0 : any ? -EPERM : -ESRCH;
 }
 
 std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
@@ -122,7 +110,7 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
   if (info.number() != 0) {
     send_signal_to_task(*target, info);
   }
-  return sent(&task);
+  return 0;
 }
 
 std::int64_t call_tkill(Task& task) {
@@ -176,7 +164,7 @@ std::int64_t call_sigqueueinfo(Task& task) {
   if (info->number() != 0) {
     send_signal(*process, *info);
   }
-  return sent(&task);
+  return 0;
 }
 
 std::int64_t call_tgsigqueueinfo(Task& task) {
@@ -240,7 +228,7 @@ std::int64_t call_pause(Task& task) {
 
 // The shim found no room for a handler's frame, or nothing sound to return to.
 std::int64_t call_no_stack(Task& task) {
-  end_process(*task.process, killed_by(kSignalSegmentation));
+  condemn_process(*task.process, killed_by(kSignalSegmentation));
   return kBlocked;
 }
 

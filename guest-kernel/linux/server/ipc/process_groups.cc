@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "guest-kernel/linux/server/process_table.h"
-#include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/signals.h"
 
 namespace linux_server {
@@ -24,20 +23,10 @@ bool group_exists(std::uint32_t group, std::uint32_t session) {
 
 void send_signal_to_group(std::uint32_t group, Signal signal) {
   const SignalInfo info = SignalInfo::of(signal, SignalInfo::kKernel);
-  const Task* const current = server().current();
-  Process* own = nullptr;
   for (Process* process : all_processes()) {
-    if (process == nullptr || process->group != group) {
-      continue;
-    }
-    if (current != nullptr && process == current->process) {
-      own = process;
-    } else {
+    if (process != nullptr && process->group == group) {
       send_signal(*process, info);
     }
-  }
-  if (own != nullptr) {
-    send_signal(*own, info);
   }
 }
 

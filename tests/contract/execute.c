@@ -262,3 +262,67 @@ BEHAVIOUR(text_busy) {
   wait_for(child);
   DOES(open("copy", O_WRONLY));
 }
+
+static char child_stack[65536] __attribute__((aligned(16)));
+
+static int exec_with_shared_descriptors(void* unused) {
+  (void)unused;
+  execl(program_path(), "contract", "--print", "arguments", "shared", (char*)NULL);
+  _exit(1);
+}
+
+// Who executes a program has its own descriptors from then on: the other one's stay open.
+BEHAVIOUR(descriptors_unshared) {
+  int ends[2];
+  MUST(pipe2(ends, O_CLOEXEC));
+  const pid_t child = (pid_t)MUST(clone(exec_with_shared_descriptors,
+                                        child_stack + sizeof(child_stack),
+                                        CLONE_FILES | SIGCHLD, NULL));
+  say_end("child", child);
+  SHOW(fcntl(ends[0], F_GETFD));
+  SHOW(write(ends[1], "x", 1));
+}
+
+// Directories and umask stay shared.
+BEHAVIOUR(places_stay_shared) {
+  const pid_t child = (pid_t)MUST(clone(exec_with_shared_descriptors,
+                                        child_stack + sizeof(child_stack), CLONE_FS | SIGCHLD,
+                                        NULL));
+  say_end("child", child);
+}
+
+// A program that makes its caller root does not where the caller shares its directories.
+BEHAVIOUR(set_user_id_and_shared_places) {
+  char copy[] = "copy";
+  const int from = (int)MUST(open(program_path(), O_RDONLY));
+  const int to = (int)MUST(open(copy, O_WRONLY | O_CREAT, 0755));
+  static char buffer[65536];
+  for (ssize_t size; (size = read(from, buffer, sizeof(buffer))) > 0;) {
+    MUST(write(to, buffer, (size_t)size));
+  }
+  close(from);
+  close(to);
+  MUST(chmod(copy, 04755));
+  MUST(chmod(".", 0755));
+  for (int shares = 0; shares < 2; ++shares) {
+    const pid_t child = start_child();
+    if (child == 0) {
+      become_user();
+      int ready[2];
+      MUST(pipe(ready));
+      const long flags = (shares ? CLONE_FS : 0) | SIGCHLD;
+      const pid_t sharer = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
+      if (sharer == 0) {
+        close(ready[1]);
+        char byte;
+        read(ready[0], &byte, 1);
+        _exit(0);
+      }
+      close(ready[0]);
+      execl("./copy", "contract", "--print", "user", (char*)NULL);
+      say("%s", error_name(errno));
+      _exit(1);
+    }
+    say_end(shares ? "shares" : "alone", child);
+  }
+}

@@ -261,6 +261,8 @@ int print_for_test(int count, char** arguments) {
         say("%s is pending", signal_name(signal));
       }
     }
+  } else if (strcmp(what, "user") == 0) {
+    say("user %d, effective %d", (int)getuid(), (int)geteuid());
   } else if (strcmp(what, "directory") == 0) {
     char name[4096];
     say("directory: %s", getcwd(name, sizeof(name)) != NULL ? strrchr(name, '/') : "none");

@@ -246,7 +246,7 @@ Credentials as_real_user(const Credentials& credentials) {
 }
 
 ProgramCredentials credentials_of_program(const Credentials& credentials,
-                                          const StoredAttributes& program) {
+                                          const StoredAttributes& program, bool shares) {
   ProgramCredentials result;
   Credentials& now = result.credentials;
   now = credentials;
@@ -257,6 +257,10 @@ ProgramCredentials credentials_of_program(const Credentials& credentials,
     if ((program.mode & (kSetGroupId | 0010)) == (kSetGroupId | 0010)) {
       now.effective_group = program.group;
     }
+  }
+  if (shares && !credentials.has(Capability::kSetUser)) {
+    now.effective_user = credentials.real_user;
+    now.effective_group = credentials.real_group;
   }
   now.user = now.saved_user = now.effective_user;
   now.group = now.saved_group = now.effective_group;
@@ -269,6 +273,7 @@ ProgramCredentials credentials_of_program(const Credentials& credentials,
                       ? credentials.bounding | credentials.inheritable
                       : 0;
   now.permitted |= now.ambient;
+  now.permitted &= shares ? credentials.permitted : kAllCapabilities;
   now.effective = is_root ? now.permitted : now.ambient;
   now.secure_bits &= ~std::uint32_t{kKeepCapabilities};
   result.is_secure = has_set_id || (now.real_user != 0 && is_root);

@@ -130,13 +130,14 @@ std::int64_t set_capabilities(Credentials& credentials, const CapabilityRequest&
 // What access(2) judges by: the real user.
 Credentials as_real_user(const Credentials& credentials);
 // Whose rights a program has that those of `credentials` execute, and whether it is to be told that
-// it has more than they (AT_SECURE).
+// it has more than they (AT_SECURE). `shares`: another process could lead it astray, for it shares
+// its places (CLONE_FS): it then gains no rights.
 struct ProgramCredentials {
   Credentials credentials;
   bool is_secure = false;
 };
 ProgramCredentials credentials_of_program(const Credentials& credentials,
-                                          const StoredAttributes& program);
+                                          const StoredAttributes& program, bool shares);
 // kill(2): whether one with `sender` may send signals to one with `receiver`.
 bool may_signal(const Credentials& sender, const Credentials& receiver);
 

@@ -106,13 +106,13 @@ TEST(Credentials, StickyDirectoriesAreForOwners) {
 TEST(Credentials, ASetUserIdProgramRunsAsItsOwner) {
   Credentials own = user(1000);
   const StoredAttributes program = file(kRegularFile | kSetUserId | 0755, 0, 0);
-  const ProgramCredentials run = credentials_of_program(own, program);
+  const ProgramCredentials run = credentials_of_program(own, program, false);
   EXPECT_TRUE(run.is_secure);
   EXPECT_EQ(run.credentials.effective_user, 0U);
   EXPECT_EQ(run.credentials.real_user, 1000U);
   EXPECT_EQ(run.credentials.effective, kAllCapabilities);
   own.no_new_privileges = true;
-  const ProgramCredentials refused = credentials_of_program(own, program);
+  const ProgramCredentials refused = credentials_of_program(own, program, false);
   EXPECT_FALSE(refused.is_secure);
   EXPECT_EQ(refused.credentials.effective_user, 1000U);
   EXPECT_EQ(refused.credentials.effective, 0U);
@@ -122,8 +122,23 @@ TEST(Credentials, TheBoundingSetHoldsForSetUserIdPrograms) {
   Credentials own = user(1000);
   own.bounding = capability_bit(Capability::kKill);
   const ProgramCredentials run =
-      credentials_of_program(own, file(kRegularFile | kSetUserId | 0755, 0, 0));
+      credentials_of_program(own, file(kRegularFile | kSetUserId | 0755, 0, 0), false);
   EXPECT_EQ(run.credentials.effective, capability_bit(Capability::kKill));
+}
+
+TEST(Credentials, WhoSharesItsPlacesGainsNothingByAProgram) {
+  const StoredAttributes program = file(kRegularFile | kSetUserId | 0755, 0, 0);
+  const ProgramCredentials run = credentials_of_program(user(1000), program, true);
+  EXPECT_FALSE(run.is_secure);
+  EXPECT_EQ(run.credentials.effective_user, 1000U);
+  EXPECT_EQ(run.credentials.permitted, 0U);
+  // Root gives up nothing, and gets back nothing that it had given up.
+  Credentials root;
+  EXPECT_EQ(credentials_of_program(root, program, true).credentials.effective, kAllCapabilities);
+  root.permitted = root.effective = capability_bit(Capability::kKill);
+  EXPECT_EQ(credentials_of_program(root, program, true).credentials.effective,
+            capability_bit(Capability::kKill));
+  EXPECT_EQ(credentials_of_program(root, program, false).credentials.effective, kAllCapabilities);
 }
 
 TEST(Credentials, CapabilitiesAreOnlyGivenUp) {

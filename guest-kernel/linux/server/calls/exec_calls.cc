@@ -176,8 +176,10 @@ Result<LoadedProgram> load(Task& task, const Target& target, StringList& argumen
     auto program = check_program(*node);
     if (program) {
       program->called = target.path;
-      return load_program(*program, arguments.arguments(), environment.arguments(),
-                          credentials_of_program(process.credentials, node->attributes(&process)));
+      const bool shares = process.places()->owners() > 1;
+      return load_program(
+          *program, arguments.arguments(), environment.arguments(),
+          credentials_of_program(process.credentials, node->attributes(&process), shares));
     }
     if (program.error().number != ENOEXEC) {
       return std::unexpected(program.error());
@@ -284,6 +286,13 @@ std::int64_t execute(Task& task, const Target& target, Words& words) {
   auto loaded = load(task, target, words.arguments, words.environment);
   if (!loaded) {
     return -loaded.error().number;
+  }
+  if (task.process->descriptor_reference()->owners() > 1) {
+    auto own = task.process->descriptors().copy();
+    if (!own) {
+      return -ENOMEM;
+    }
+    task.process->set_descriptors(std::move(own));
   }
   return become(task, *loaded, target.path.substr(target.path.rfind('/') + 1));
 }

@@ -483,3 +483,38 @@ BEHAVIOUR(signal_to_group) {
     say_end("member", members[i]);
   }
 }
+
+static int handled[2];
+
+static void tell_handled(int signal) {
+  (void)signal;
+  write(handled[1], "x", 1);
+}
+
+// What waits behind a stop is delivered once the process goes on.
+BEHAVIOUR(stop_comes_before_a_handler) {
+  MUST(pipe2(handled, O_NONBLOCK));
+  const pid_t child = start_child();
+  if (child == 0) {
+    MUST(setpgid(0, 0));
+    on_signal(SIGRTMIN, tell_handled, 0);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTSTP);
+    sigaddset(&set, SIGRTMIN);
+    MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+    raise(SIGTSTP);
+    raise(SIGRTMIN);
+    MUST(sigprocmask(SIG_UNBLOCK, &set, NULL));
+    _exit(4);
+  }
+  int status;
+  char byte;
+  MUST(waitpid(child, &status, WUNTRACED));
+  say_status("child", status);
+  sleep_ms(20);
+  SHOW(read(handled[0], &byte, 1));
+  MUST(kill(child, SIGCONT));
+  say_end("child", child);
+  SHOW(read(handled[0], &byte, 1));
+}

@@ -237,7 +237,11 @@ bool start_task(Task& task, guest::ThreadStart start) {
   }
   task.thread = thread;
   task.nucleus_id = 0;
-  task.suspended = false;
+  task.suspended = task.process->state == ProcessState::kStopped;
+  if (task.suspended) {
+    guest::control_thread(thread, abi::ThreadOperation::kSuspend);
+    return true;
+  }
   begin_running(task);
   return true;
 }

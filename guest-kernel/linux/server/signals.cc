@@ -225,7 +225,11 @@ void send_child_signal(Process& child, std::uint32_t number) {
 
 bool take_signal(Task& task, Delivery& delivery) {
   Process& process = *task.process;
-  while (const std::uint64_t set = deliverable_signals(task)) {
+  while (process.state == ProcessState::kRunning) {
+    const std::uint64_t set = deliverable_signals(task);
+    if (set == 0) {
+      break;
+    }
     const std::uint64_t first = (set & kSynchronous) != 0 ? set & kSynchronous : set;
     const auto number = static_cast<std::uint32_t>(std::countr_zero(first)) + 1;
     PendingSignals& pending =

@@ -30,7 +30,7 @@ std::uint64_t deliverable_signals(const Task& task);
 void publish_signals(Process& process);
 
 // The next signal whose handler the task is to call, with what the default actions of others have
-// done on the way. False: the process is condemned.
+// done on the way: none once the process is stopped. False: the process is condemned.
 struct Delivery {
   std::uint32_t number = 0;  // 0: none
   SignalAction action = {};

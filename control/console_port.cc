@@ -11,35 +11,57 @@ namespace ensemble::control {
 
 Result<std::unique_ptr<ConsolePort>> ConsolePort::create(vmm::EventLoop& loop,
                                                          vmm::FileDescriptor socket) {
-  std::unique_ptr<ConsolePort> port(new ConsolePort(loop, std::move(socket)));
-  auto watch = loop.watch(port->socket_.get(), 0,
-                          [raw = port.get()](std::uint32_t events) { raw->handle(events); });
-  if (!watch) {
-    return std::unexpected(watch.error().with_context("cannot watch the console socket"));
+  std::unique_ptr<ConsolePort> port(new ConsolePort(loop));
+  if (auto attached = port->attach(std::move(socket)); !attached) {
+    return std::unexpected(attached.error());
   }
-  port->watch_ = std::move(*watch);
   return port;
 }
 
-ConsolePort::ConsolePort(vmm::EventLoop& loop, vmm::FileDescriptor socket)
-    : loop_(loop), socket_(std::move(socket)) {}
+std::unique_ptr<ConsolePort> ConsolePort::create_logged(vmm::EventLoop& loop, ConsoleLog log) {
+  std::unique_ptr<ConsolePort> port(new ConsolePort(loop));
+  port->log_ = std::move(log);
+  return port;
+}
+
+Result<void> ConsolePort::attach(vmm::FileDescriptor socket) {
+  auto watch = loop_.watch(socket.get(), 0, [this](std::uint32_t events) { handle(events); });
+  if (!watch) {
+    return std::unexpected(watch.error().with_context("cannot watch the console socket"));
+  }
+  watch_ = std::move(*watch);
+  socket_ = std::move(socket);
+  peer_open_ = true;
+  output_.clear();
+  if (reader_waits_) {
+    update_events();
+  }
+  return {};
+}
 
 std::size_t ConsolePort::write(std::span<const std::byte> data) {
+  if (log_) {
+    log_->write(data);
+  }
   if (!peer_open_) {
     return data.size();
   }
   const std::size_t taken = std::min(data.size(), kOutputLimit - output_.size());
   const bool was_empty = output_.empty();
   output_.append(reinterpret_cast<const char*>(data.data()), taken);
-  writer_waits_ |= taken < data.size();
+  writer_waits_ |= !log_ && taken < data.size();
   if (was_empty && taken > 0) {
     update_events();
   }
-  return taken;
+  return log_ ? data.size() : taken;
 }
 
 std::size_t ConsolePort::read(std::span<std::byte> data) {
-  if (!peer_open_ || data.empty()) {
+  if (data.empty()) {
+    return 0;
+  }
+  if (!peer_open_) {
+    reader_waits_ = true;  // For one that is attached later.
     return 0;
   }
   const ssize_t count = ::recv(socket_.get(), data.data(), data.size(), MSG_DONTWAIT);
@@ -101,6 +123,7 @@ void ConsolePort::send_output() {
 void ConsolePort::lose_peer() {
   peer_open_ = false;
   output_.clear();
+  reader_waits_ = true;
   update_events();
 }
 

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "control/console_log.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
@@ -25,6 +27,13 @@ class ConsolePort {
   static Result<std::unique_ptr<ConsolePort>> create(vmm::EventLoop& loop,
                                                      vmm::FileDescriptor socket);
 
+  // A port that keeps all output in `log` and has no other end until one is attached. It never
+  // makes the guest wait: what its other end does not read in time is in the log only.
+  static std::unique_ptr<ConsolePort> create_logged(vmm::EventLoop& loop, ConsoleLog log);
+
+  // Gives the port another end, in place of the one that it has. Takes ownership of `socket`.
+  Result<void> attach(vmm::FileDescriptor socket);
+
   // Queues output for the event loop to send. Returns how many bytes were taken: fewer than given
   // when kOutputLimit is reached, and then the writable handler is called once there is room.
   // Output to a socket whose other end is closed is taken and lost.
@@ -42,7 +51,7 @@ class ConsolePort {
   void when_drained(std::function<void()> done);
 
  private:
-  ConsolePort(vmm::EventLoop& loop, vmm::FileDescriptor socket);
+  explicit ConsolePort(vmm::EventLoop& loop) : loop_(loop) {}
 
   void handle(std::uint32_t events);
   void send_output();
@@ -53,8 +62,9 @@ class ConsolePort {
   vmm::EventLoop& loop_;
   vmm::FileDescriptor socket_;
   vmm::FdWatch watch_;
+  std::optional<ConsoleLog> log_;
   std::string output_;
-  bool peer_open_ = true;
+  bool peer_open_ = false;
   bool reader_waits_ = false;
   bool writer_waits_ = false;
   std::function<void()> on_writable_;

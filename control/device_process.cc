@@ -1,15 +1,20 @@
 #include "control/device_process.h"
 
-#include <sys/epoll.h>
+#include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <utility>
 
+#include "control/atomic_file.h"
 #include "vmm/machine.h"
 
 namespace ensemble::control {
 namespace {
 
 namespace proto = ensemble::vmm::v1;
+
+// How long each controller may take to read what it was told at the end.
+constexpr std::chrono::seconds kLastWords{5};
 
 proto::State to_proto(vmm::MachineState state) {
   switch (state) {
@@ -47,25 +52,59 @@ Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create(vmm::FileDescriptor
     return std::unexpected(loop.error());
   }
   std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop)));
-  process->control_ = std::move(control);
   auto port = ConsolePort::create(*process->loop_, std::move(console));
   if (!port) {
     return std::unexpected(port.error());
   }
   process->console_ = std::move(*port);
-  auto watch = process->loop_->watch(process->control_.get(), EPOLLIN,
-                                     [raw = process.get()](std::uint32_t) { raw->read_control(); });
-  if (!watch) {
-    return std::unexpected(watch.error().with_context("cannot watch the control socket"));
+  auto controllers =
+      Controllers::with_one(*process->loop_, std::move(control), process->handlers());
+  if (!controllers) {
+    return std::unexpected(controllers.error());
   }
-  process->control_watch_ = std::move(*watch);
+  process->controllers_ = std::move(*controllers);
+  return process;
+}
+
+Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create_served(vmm::FileDescriptor listener,
+                                                                    std::string folder) {
+  auto loop = vmm::EventLoop::create();
+  if (!loop) {
+    return std::unexpected(loop.error());
+  }
+  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop)));
+  process->folder_ = std::move(folder);
+  auto log = ConsoleLog::open(process->folder_ + "/console.log");
+  if (!log) {
+    return std::unexpected(log.error());
+  }
+  process->console_ = ConsolePort::create_logged(*process->loop_, std::move(*log));
+  auto controllers =
+      Controllers::listening(*process->loop_, std::move(listener), process->handlers());
+  if (!controllers) {
+    return std::unexpected(controllers.error());
+  }
+  process->controllers_ = std::move(*controllers);
   return process;
 }
 
 DeviceProcess::~DeviceProcess() = default;
 
+Controllers::Handlers DeviceProcess::handlers() {
+  return {
+      .request = [this](ControlLink& link, const proto::Request& request) { obey(link, request); },
+      .alone =
+          [this](const std::optional<Error>& error) {
+            // Nobody is left to run for.
+            protocol_error_ = error;
+            loop_->stop();
+          }};
+}
+
 Result<void> DeviceProcess::run() {
-  if (auto ran = loop_->run(); !ran) {
+  auto ran = loop_->run();
+  controllers_->flush(kLastWords);
+  if (!ran) {
     return ran;
   }
   if (protocol_error_) {
@@ -78,30 +117,7 @@ void DeviceProcess::request_stop() {
   loop_->post([this] { (void)stop(); });
 }
 
-void DeviceProcess::read_control() {
-  auto input = reader_.fill(control_.get());
-  bool open = input.has_value() && *input != MessageReader::Input::kEnd;
-  if (!input) {
-    protocol_error_ = input.error();
-  }
-  while (open) {
-    proto::Request request;
-    auto taken = reader_.take(request);
-    if (!taken) {
-      protocol_error_ = taken.error();
-      open = false;
-    } else if (!*taken) {
-      return;
-    } else {
-      obey(request);
-    }
-  }
-  // Nobody is left to run for.
-  control_watch_ = vmm::FdWatch();
-  loop_->stop();
-}
-
-void DeviceProcess::obey(const proto::Request& request) {
+void DeviceProcess::obey(ControlLink& link, const proto::Request& request) {
   Result<void> done;
   proto::FromVmm answer;
   proto::Reply& reply = *answer.mutable_reply();
@@ -123,12 +139,25 @@ void DeviceProcess::obey(const proto::Request& request) {
     case proto::Request::kStop:
       done = stop();
       break;
+    case proto::Request::kReset:
+      done = reset();
+      break;
     case proto::Request::kGetStatus:
       *reply.mutable_status() = status();
+      break;
+    case proto::Request::kGetMeasurements:
+      if (machine_) {
+        *reply.mutable_measurements() = machine_->measure(*configuration_);
+      } else {
+        done = fail("the device is not configured");
+      }
       break;
     case proto::Request::kResizeConsole:
       done = resize_console(request.resize_console().size());
       break;
+    case proto::Request::kAttachConsole:
+      attach_console(link, std::move(answer));
+      return;
     case proto::Request::BODY_NOT_SET:
       done =
           fail("request {} asks for nothing that this version of ensemble-vmm knows", request.id());
@@ -136,10 +165,36 @@ void DeviceProcess::obey(const proto::Request& request) {
   }
   if (!done) {
     reply.mutable_failure()->set_message(done.error().message());
-  } else if (!reply.has_status()) {
+  } else if (reply.body_case() == proto::Reply::BODY_NOT_SET) {
     reply.mutable_done();
   }
-  send(answer);
+  link.send(answer);
+}
+
+void DeviceProcess::attach_console(ControlLink& link, proto::FromVmm answer) {
+  if (folder_.empty()) {
+    answer.mutable_reply()->mutable_failure()->set_message(
+        "the console of a process that is not served is its second socket");
+    link.send(answer);
+    return;
+  }
+  answer.mutable_reply()->mutable_done();
+  link.send(answer);
+  vmm::FileDescriptor socket = link.release();
+  if (!socket) {
+    return;  // It sends before it has read the reply: its requests are served as before.
+  }
+  if (auto attached = console_->attach(std::move(socket)); !attached) {
+    spdlog::warn("{}", attached.error().message());
+  }
+}
+
+Result<void> DeviceProcess::reset() {
+  if (!started_ || ending_) {
+    return fail("the device does not run");
+  }
+  machine_->machine().stop({.kind = vmm::StopReason::Kind::kResetRequested, .detail = {}});
+  return {};
 }
 
 Result<void> DeviceProcess::configure(const proto::Configuration& configuration) {
@@ -169,7 +224,7 @@ Result<void> DeviceProcess::with_machine(Result<void> (vmm::Machine::*action)())
   if (const vmm::MachineState after = machine_->machine().state(); after != before) {
     proto::FromVmm message;
     message.mutable_event()->set_state_changed(to_proto(after));
-    send(message);
+    controllers_->tell(message);
   }
   return {};
 }
@@ -255,7 +310,8 @@ void DeviceProcess::end(proto::Stopped stopped) {
   console_->when_drained([this, stopped = std::move(stopped)] {
     proto::FromVmm message;
     *message.mutable_event()->mutable_stopped() = stopped;
-    send(message);
+    keep(stopped);
+    controllers_->tell(message);
     loop_->stop();
   });
 }
@@ -273,9 +329,14 @@ proto::Status DeviceProcess::status() const {
   return status;
 }
 
-void DeviceProcess::send(const proto::FromVmm& message) {
-  // A controller that is gone is noticed when the socket is read.
-  (void)write_message(control_.get(), message);
+void DeviceProcess::keep(const proto::Stopped& stopped) const {
+  if (folder_.empty()) {
+    return;
+  }
+  auto written = write_file_atomically(folder_ + "/stopped.pb", stopped.SerializeAsString());
+  if (!written) {
+    spdlog::error("{}", written.error().message());
+  }
 }
 
 }  // namespace ensemble::control

@@ -2,25 +2,33 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "control/assembled_machine.h"
 #include "control/console_port.h"
+#include "control/controllers.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
-#include "control/message_stream.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
 
 namespace ensemble::control {
 
-// What ensemble-vmm is: one device, which obeys the requests of one controller (protocol
-// ensemble.vmm.v1). It ends when the machine has stopped and its output was sent, or at once when
-// the controller closes the socket. Runs on its event loop; not thread-safe.
+// What ensemble-vmm is: one device, which obeys the requests of its controllers (protocol
+// ensemble.vmm.v1). It ends when the machine has stopped and its output was sent. Runs on its
+// event loop; not thread-safe.
 class DeviceProcess {
  public:
-  // Takes ownership of both sockets.
+  // A process for one controller, which ends at once when that one closes its socket. Takes
+  // ownership of both sockets.
   static Result<std::unique_ptr<DeviceProcess>> create(vmm::FileDescriptor control,
                                                        vmm::FileDescriptor console);
+
+  // A process for the controllers that connect to the listening socket `listener`, which it
+  // outlives. In the directory `folder` it keeps what they need later: "console.log" (ConsoleLog)
+  // and, once the machine has stopped, "stopped.pb" (the message Stopped).
+  static Result<std::unique_ptr<DeviceProcess>> create_served(vmm::FileDescriptor listener,
+                                                              std::string folder);
   ~DeviceProcess();
 
   // Serves the controller until the end. An Error when the controller broke the protocol.
@@ -32,8 +40,10 @@ class DeviceProcess {
  private:
   explicit DeviceProcess(std::unique_ptr<vmm::EventLoop> loop) : loop_(std::move(loop)) {}
 
-  void read_control();
-  void obey(const ensemble::vmm::v1::Request& request);
+  Controllers::Handlers handlers();
+  void obey(ControlLink& link, const ensemble::vmm::v1::Request& request);
+  void attach_console(ControlLink& link, ensemble::vmm::v1::FromVmm reply);
+  Result<void> reset();
   Result<void> configure(const ensemble::vmm::v1::Configuration& configuration);
   Result<void> with_machine(Result<void> (vmm::Machine::*action)());
   Result<void> resize_console(const ensemble::vmm::v1::ConsoleSize& size);
@@ -43,12 +53,11 @@ class DeviceProcess {
   void reset_machine();
   void end(ensemble::vmm::v1::Stopped stopped);
   ensemble::vmm::v1::Status status() const;
-  void send(const ensemble::vmm::v1::FromVmm& message);
+  void keep(const ensemble::vmm::v1::Stopped& stopped) const;
 
   std::unique_ptr<vmm::EventLoop> loop_;
-  vmm::FileDescriptor control_;
-  vmm::FdWatch control_watch_;
-  MessageReader reader_;
+  std::string folder_;  // Empty: the process is not served.
+  std::unique_ptr<Controllers> controllers_;
   std::unique_ptr<ConsolePort> console_;
   std::optional<ensemble::vmm::v1::Configuration> configuration_;
   std::unique_ptr<AssembledMachine> machine_;

@@ -1,5 +1,6 @@
 // ensemble-vmm: the process of one device. It is started by a controller, which it finds on
-// descriptor 3 (the protocol ensemble.vmm.v1) and whose console it finds on descriptor 4.
+// descriptor 3 (the protocol ensemble.vmm.v1) and whose console it finds on descriptor 4. With
+// --serve=FOLDER, descriptor 3 is a listening socket instead, and it outlives its controllers.
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
@@ -24,11 +25,13 @@ namespace {
 struct Arguments {
   std::string log_level = "warn";
   pid_t parent = 0;
+  std::string folder;  // Empty: for one controller.
 };
 
 std::optional<Arguments> parse(int count, char** values) {
   constexpr std::string_view kLogLevel = "--log-level=";
   constexpr std::string_view kParent = "--parent=";
+  constexpr std::string_view kServe = "--serve=";
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
     std::string_view argument = values[i];
@@ -37,6 +40,8 @@ std::optional<Arguments> parse(int count, char** values) {
     } else if (argument.starts_with(kParent)) {
       argument.remove_prefix(kParent.size());
       std::from_chars(argument.data(), argument.data() + argument.size(), arguments.parent);
+    } else if (argument.starts_with(kServe) && argument.size() > kServe.size()) {
+      arguments.folder = argument.substr(kServe.size());
     } else {
       return std::nullopt;
     }
@@ -58,14 +63,19 @@ bool follow_parent(pid_t parent) {
 
 int run(const Arguments& arguments) {
   set_log_level(arguments.log_level);
-  for (const int descriptor : {kControlDescriptor, kConsoleDescriptor}) {
+  const bool served = !arguments.folder.empty();
+  const int last = served ? kControlDescriptor : kConsoleDescriptor;
+  for (int descriptor = kControlDescriptor; descriptor <= last; ++descriptor) {
     ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   }
-  ::close_range(kConsoleDescriptor + 1, ~0U, 0);  // What the controller's parent left open.
+  // What the controller's parent left open.
+  ::close_range(static_cast<unsigned>(last) + 1, ~0U, 0);
   ::signal(SIGPIPE, SIG_IGN);
 
-  auto process = DeviceProcess::create(vmm::FileDescriptor(kControlDescriptor),
-                                       vmm::FileDescriptor(kConsoleDescriptor));
+  auto process = served ? DeviceProcess::create_served(vmm::FileDescriptor(kControlDescriptor),
+                                                       arguments.folder)
+                        : DeviceProcess::create(vmm::FileDescriptor(kControlDescriptor),
+                                                vmm::FileDescriptor(kConsoleDescriptor));
   const Result<void> ran = process ? (*process)->run() : std::unexpected(process.error());
   if (!ran) {
     spdlog::error("{}", ran.error().message());
@@ -82,12 +92,14 @@ int run(const Arguments& arguments) {
 int main(int count, char** values) {
   using namespace ensemble::control;
   const auto arguments = parse(count, values);
-  if (!arguments || !is_socket(kControlDescriptor) || !is_socket(kConsoleDescriptor)) {
+  if (!arguments || !is_socket(kControlDescriptor) ||
+      (arguments->folder.empty() && !is_socket(kConsoleDescriptor))) {
     constexpr std::string_view kMessage =
         "ensemble-vmm runs one device for the ensemble command, which starts it; see `ensemble "
         "run --help`\n";
     (void)!::write(STDERR_FILENO, kMessage.data(), kMessage.size());
     return 125;
   }
-  return follow_parent(arguments->parent) ? run(*arguments) : EXIT_FAILURE;
+  const bool goes_on = !arguments->folder.empty() || follow_parent(arguments->parent);
+  return goes_on ? run(*arguments) : EXIT_FAILURE;
 }

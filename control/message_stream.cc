@@ -27,18 +27,24 @@ void append_length(std::string& bytes, std::size_t length) {
 
 }  // namespace
 
-Result<void> write_message(int descriptor, const google::protobuf::MessageLite& message) {
+Result<void> append_message(std::string& bytes, const google::protobuf::MessageLite& message) {
   const std::size_t size = message.ByteSizeLong();
   if (size > kLargestMessage) {
     return fail("a message of {} bytes exceeds the limit of {} bytes", size, kLargestMessage);
   }
-  std::string bytes;
-  bytes.reserve(kPrefixSize + size);
+  bytes.reserve(bytes.size() + kPrefixSize + size);
   append_length(bytes, size);
   if (!message.AppendToString(&bytes)) {
     return fail("cannot encode a {} message", message.GetTypeName());
   }
+  return {};
+}
 
+Result<void> write_message(int descriptor, const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  if (auto encoded = append_message(bytes, message); !encoded) {
+    return encoded;
+  }
   std::string_view rest = bytes;
   while (!rest.empty()) {
     const ssize_t written = ::send(descriptor, rest.data(), rest.size(), MSG_NOSIGNAL);

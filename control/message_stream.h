@@ -17,6 +17,9 @@ inline constexpr std::uint32_t kProtocolVersion = 1;
 // The longest message that either side accepts, in bytes.
 inline constexpr std::size_t kLargestMessage = std::size_t{16} << 20;
 
+// Appends `message` to `bytes`, preceded by its length as a 32-bit little-endian integer.
+Result<void> append_message(std::string& bytes, const google::protobuf::MessageLite& message);
+
 // Writes `message` to the socket `descriptor`, preceded by its length as a 32-bit little-endian
 // integer. Blocks until everything is written. Never raises SIGPIPE.
 Result<void> write_message(int descriptor, const google::protobuf::MessageLite& message);
@@ -34,6 +37,9 @@ class MessageReader {
   // are needed. A length beyond kLargestMessage and contents that are no such message are errors,
   // after which the stream is of no more use.
   Result<bool> take(google::protobuf::MessageLite& message);
+
+  // Whether no part of a message is waiting for the rest.
+  bool empty() const { return consumed_ == buffer_.size(); }
 
   // Adds bytes as if they had been read.
   void append(std::string_view bytes) { buffer_.append(bytes); }

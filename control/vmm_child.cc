@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +11,8 @@
 #include <cstring>
 #include <ctime>
 #include <utility>
+
+#include "control/spawn_settings.h"
 
 namespace ensemble::control {
 namespace {
@@ -37,33 +38,12 @@ Result<SocketPair> make_socket_pair() {
   return pair;
 }
 
-// Frees the two structures that posix_spawn takes.
-struct SpawnSettings {
-  SpawnSettings() {
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-  }
-  SpawnSettings(const SpawnSettings&) = delete;
-  SpawnSettings& operator=(const SpawnSettings&) = delete;
-  ~SpawnSettings() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
-
 void configure(SpawnSettings& settings, int control, int console) {
-  ::posix_spawn_file_actions_addopen(&settings.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&settings.actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&settings.actions, control, kControlDescriptor);
-  ::posix_spawn_file_actions_adddup2(&settings.actions, console, kConsoleDescriptor);
-
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::posix_spawnattr_setsigmask(&settings.attributes, &none);
-  ::posix_spawnattr_setpgroup(&settings.attributes, 0);
-  ::posix_spawnattr_setflags(&settings.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  settings.open(STDIN_FILENO, "/dev/null", O_RDONLY);
+  settings.open(STDOUT_FILENO, "/dev/null", O_WRONLY);
+  settings.place(control, kControlDescriptor);
+  settings.place(console, kConsoleDescriptor);
+  settings.begin_group();
 }
 
 std::uint64_t monotonic_ns() {
@@ -91,9 +71,7 @@ Result<VmmChild> VmmChild::spawn(const Options& options) {
 
   VmmChild child;
   child.started_at_ns_ = monotonic_ns();
-  const int error_number =
-      ::posix_spawn(&child.process_, options.executable.c_str(), &settings.actions,
-                    &settings.attributes, arguments.data(), environ);
+  const int error_number = settings.spawn(child.process_, options.executable, arguments.data());
   if (error_number != 0) {
     child.process_ = -1;
     return std::unexpected(

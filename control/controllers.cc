@@ -1,0 +1,102 @@
+#include "control/controllers.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace ensemble::control {
+namespace {
+
+bool may_control(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == ::geteuid() || peer.uid == 0);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Controllers>> Controllers::with_one(vmm::EventLoop& loop,
+                                                           vmm::FileDescriptor socket,
+                                                           Handlers handlers) {
+  std::unique_ptr<Controllers> controllers(new Controllers(loop, std::move(handlers)));
+  if (auto added = controllers->add(std::move(socket)); !added) {
+    return std::unexpected(added.error());
+  }
+  return controllers;
+}
+
+Result<std::unique_ptr<Controllers>> Controllers::listening(vmm::EventLoop& loop,
+                                                            vmm::FileDescriptor socket,
+                                                            Handlers handlers) {
+  std::unique_ptr<Controllers> controllers(new Controllers(loop, std::move(handlers)));
+  controllers->listener_ = std::move(socket);
+  auto watch = loop.watch(controllers->listener_.get(), EPOLLIN,
+                          [raw = controllers.get()](std::uint32_t) { raw->accept(); });
+  if (!watch) {
+    return std::unexpected(watch.error().with_context("cannot watch the listening socket"));
+  }
+  controllers->listener_watch_ = std::move(*watch);
+  return controllers;
+}
+
+void Controllers::tell(const ensemble::vmm::v1::FromVmm& message) {
+  for (const auto& link : links_) {
+    link->send(message);
+  }
+}
+
+void Controllers::flush(std::chrono::milliseconds limit) {
+  for (const auto& link : links_) {
+    link->flush(limit);
+  }
+}
+
+Result<void> Controllers::add(vmm::FileDescriptor socket) {
+  auto link = ControlLink::create(
+      loop_, std::move(socket),
+      {.request = handlers_.request,
+       .closed = [this](ControlLink& closed, const std::optional<Error>& error) {
+         link_closed(closed, error);
+       }});
+  if (!link) {
+    return std::unexpected(link.error());
+  }
+  links_.push_back(std::move(*link));
+  return {};
+}
+
+void Controllers::accept() {
+  vmm::FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket) {
+    return;
+  }
+  if (!may_control(socket.get())) {
+    spdlog::warn("a connection of another user was closed");
+    return;
+  }
+  if (links_.size() >= kMostLinks) {
+    spdlog::warn("a connection was closed: there are {} already", links_.size());
+    return;
+  }
+  if (auto added = add(std::move(socket)); !added) {
+    spdlog::warn("{}", added.error().message());
+  }
+}
+
+void Controllers::link_closed(ControlLink& link, const std::optional<Error>& error) {
+  const bool alone = !listener_;
+  if (error && !alone) {
+    spdlog::warn("a controller's connection ended: {}", error->message());
+  }
+  const std::optional<Error> why = error;
+  std::erase_if(links_, [&link](const auto& entry) { return entry.get() == &link; });
+  if (alone) {
+    handlers_.alone(why);
+  }
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,140 @@
+#include "control/served_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+#include "control/spawn_settings.h"
+#include "control/vmm_child.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr int kBacklog = 16;
+
+// The address of a socket in `folder` by way of an open descriptor, since a path of more than 107
+// bytes does not fit into a socket's address.
+Result<sockaddr_un> address_in(const vmm::FileDescriptor& folder) {
+  const std::string path =
+      "/proc/self/fd/" + std::to_string(folder.get()) + "/" + kControlSocketName;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+Result<vmm::FileDescriptor> open_folder(const std::string& folder) {
+  vmm::FileDescriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!opened) {
+    return std::unexpected(Error::from_errno("cannot open the directory '" + folder + "'", errno));
+  }
+  return opened;
+}
+
+Result<vmm::FileDescriptor> make_socket() {
+  vmm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) {
+    return std::unexpected(Error::from_errno("cannot make a socket", errno));
+  }
+  return socket;
+}
+
+Result<vmm::FileDescriptor> listen_in(const std::string& folder) {
+  auto opened = open_folder(folder);
+  if (!opened) {
+    return std::unexpected(opened.error());
+  }
+  auto socket = make_socket();
+  if (!socket) {
+    return std::unexpected(socket.error());
+  }
+  ::unlinkat(opened->get(), kControlSocketName, 0);
+  ::unlinkat(opened->get(), kStoppedName, 0);
+  auto address = address_in(*opened);
+  if (::bind(socket->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
+      ::listen(socket->get(), kBacklog) != 0) {
+    return std::unexpected(
+        Error::from_errno("cannot listen on '" + folder + "/" + kControlSocketName + "'", errno));
+  }
+  return socket;
+}
+
+std::uint64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void configure(SpawnSettings& settings, int listener, const std::string& log) {
+  settings.open(STDIN_FILENO, "/dev/null", O_RDONLY);
+  settings.open(STDOUT_FILENO, "/dev/null", O_WRONLY);
+  settings.open(STDERR_FILENO, log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW);
+  settings.place(listener, kControlDescriptor);
+  settings.begin_session();
+}
+
+}  // namespace
+
+Result<StartedProcess> start_served_process(const ServedProcessOptions& options) {
+  auto low = listen_in(options.folder);
+  if (!low) {
+    return std::unexpected(low.error());
+  }
+  // Above the descriptor that the process finds it at, so that placing it there does not close it.
+  const vmm::FileDescriptor listener(::fcntl(low->get(), F_DUPFD_CLOEXEC, kConsoleDescriptor + 1));
+  if (!listener) {
+    return std::unexpected(Error::from_errno("cannot copy a descriptor", errno));
+  }
+  SpawnSettings settings;
+  configure(settings, listener.get(), options.folder + "/" + kProcessLogName);
+
+  std::string name = "ensemble-vmm";
+  std::string log_level = "--log-level=" + options.log_level;
+  std::string serve = "--serve=" + options.folder;
+  std::array<char*, 4> arguments = {name.data(), log_level.data(), serve.data(), nullptr};
+
+  StartedProcess process;
+  process.started_at_ns = monotonic_ns();
+  const int error_number = settings.spawn(process.id, options.executable, arguments.data());
+  if (error_number != 0) {
+    return std::unexpected(
+        Error::from_errno("cannot start '" + options.executable + "'", error_number));
+  }
+  process.handle = vmm::FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, process.id, 0)));
+  if (!process.handle) {
+    const int failed = errno;
+    ::kill(process.id, SIGKILL);
+    return std::unexpected(Error::from_errno("cannot watch a process", failed));
+  }
+  return process;
+}
+
+Result<vmm::FileDescriptor> connect_to_process(const std::string& folder) {
+  auto opened = open_folder(folder);
+  if (!opened) {
+    return std::unexpected(opened.error());
+  }
+  auto socket = make_socket();
+  if (!socket) {
+    return std::unexpected(socket.error());
+  }
+  auto address = address_in(*opened);
+  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) !=
+      0) {
+    return std::unexpected(
+        Error::from_errno("cannot connect to '" + folder + "/" + kControlSocketName + "'", errno));
+  }
+  return socket;
+}
+
+}  // namespace ensemble::control

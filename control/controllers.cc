@@ -56,12 +56,19 @@ void Controllers::flush(std::chrono::milliseconds limit) {
 }
 
 Result<void> Controllers::add(vmm::FileDescriptor socket) {
-  auto link = ControlLink::create(
+  auto link = FramedSocket::create(
       loop_, std::move(socket),
-      {.request = handlers_.request,
-       .closed = [this](ControlLink& closed, const std::optional<Error>& error) {
-         link_closed(closed, error);
-       }});
+      {.take =
+           [this](FramedSocket& from, MessageReader& reader) {
+             ensemble::vmm::v1::Request request;
+             auto taken = reader.take(request);
+             if (taken && *taken) {
+               handlers_.request(from, request);
+             }
+             return taken;
+           },
+       .closed = [this](FramedSocket& closed,
+                        const std::optional<Error>& error) { link_closed(closed, error); }});
   if (!link) {
     return std::unexpected(link.error());
   }
@@ -87,7 +94,7 @@ void Controllers::accept() {
   }
 }
 
-void Controllers::link_closed(ControlLink& link, const std::optional<Error>& error) {
+void Controllers::link_closed(FramedSocket& link, const std::optional<Error>& error) {
   const bool alone = !listener_;
   if (error && !alone) {
     spdlog::warn("a controller's connection ended: {}", error->message());

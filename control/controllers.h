@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "control/control_link.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
+#include "control/framed_socket.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
@@ -23,7 +23,7 @@ class Controllers {
 
   struct Handlers {
     // Answers a request on its link.
-    std::function<void(ControlLink& link, const ensemble::vmm::v1::Request& request)> request;
+    std::function<void(FramedSocket& link, const ensemble::vmm::v1::Request& request)> request;
     // The only controller has gone, or broken the protocol as the Error says.
     std::function<void(std::optional<Error> error)> alone;
   };
@@ -50,13 +50,13 @@ class Controllers {
 
   Result<void> add(vmm::FileDescriptor socket);
   void accept();
-  void link_closed(ControlLink& link, const std::optional<Error>& error);
+  void link_closed(FramedSocket& link, const std::optional<Error>& error);
 
   vmm::EventLoop& loop_;
   Handlers handlers_;
   vmm::FileDescriptor listener_;
   vmm::FdWatch listener_watch_;  // Destroyed before the listener.
-  std::vector<std::unique_ptr<ControlLink>> links_;
+  std::vector<std::unique_ptr<FramedSocket>> links_;
 };
 
 }  // namespace ensemble::control

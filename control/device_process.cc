@@ -92,7 +92,7 @@ DeviceProcess::~DeviceProcess() = default;
 
 Controllers::Handlers DeviceProcess::handlers() {
   return {
-      .request = [this](ControlLink& link, const proto::Request& request) { obey(link, request); },
+      .request = [this](FramedSocket& link, const proto::Request& request) { obey(link, request); },
       .alone =
           [this](const std::optional<Error>& error) {
             // Nobody is left to run for.
@@ -117,7 +117,7 @@ void DeviceProcess::request_stop() {
   loop_->post([this] { (void)stop(); });
 }
 
-void DeviceProcess::obey(ControlLink& link, const proto::Request& request) {
+void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
   Result<void> done;
   proto::FromVmm answer;
   proto::Reply& reply = *answer.mutable_reply();
@@ -171,7 +171,7 @@ void DeviceProcess::obey(ControlLink& link, const proto::Request& request) {
   link.send(answer);
 }
 
-void DeviceProcess::attach_console(ControlLink& link, proto::FromVmm answer) {
+void DeviceProcess::attach_console(FramedSocket& link, proto::FromVmm answer) {
   if (folder_.empty()) {
     answer.mutable_reply()->mutable_failure()->set_message(
         "the console of a process that is not served is its second socket");

@@ -41,8 +41,8 @@ class DeviceProcess {
   explicit DeviceProcess(std::unique_ptr<vmm::EventLoop> loop) : loop_(std::move(loop)) {}
 
   Controllers::Handlers handlers();
-  void obey(ControlLink& link, const ensemble::vmm::v1::Request& request);
-  void attach_console(ControlLink& link, ensemble::vmm::v1::FromVmm reply);
+  void obey(FramedSocket& link, const ensemble::vmm::v1::Request& request);
+  void attach_console(FramedSocket& link, ensemble::vmm::v1::FromVmm reply);
   Result<void> reset();
   Result<void> configure(const ensemble::vmm::v1::Configuration& configuration);
   Result<void> with_machine(Result<void> (vmm::Machine::*action)());

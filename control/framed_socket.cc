@@ -1,4 +1,4 @@
-#include "control/control_link.h"
+#include "control/framed_socket.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -9,22 +9,21 @@
 
 namespace ensemble::control {
 
-namespace proto = ensemble::vmm::v1;
-
-Result<std::unique_ptr<ControlLink>> ControlLink::create(vmm::EventLoop& loop,
-                                                         vmm::FileDescriptor socket,
-                                                         Handlers handlers) {
-  std::unique_ptr<ControlLink> link(new ControlLink(loop, std::move(socket), std::move(handlers)));
-  auto watch = loop.watch(link->socket_.get(), EPOLLIN,
-                          [raw = link.get()](std::uint32_t events) { raw->handle(events); });
+Result<std::unique_ptr<FramedSocket>> FramedSocket::create(vmm::EventLoop& loop,
+                                                           vmm::FileDescriptor socket,
+                                                           Handlers handlers) {
+  std::unique_ptr<FramedSocket> made(
+      new FramedSocket(loop, std::move(socket), std::move(handlers)));
+  auto watch = loop.watch(made->socket_.get(), EPOLLIN,
+                          [raw = made.get()](std::uint32_t events) { raw->handle(events); });
   if (!watch) {
     return std::unexpected(watch.error().with_context("cannot watch the control socket"));
   }
-  link->watch_ = std::move(*watch);
-  return link;
+  made->watch_ = std::move(*watch);
+  return made;
 }
 
-void ControlLink::handle(std::uint32_t events) {
+void FramedSocket::handle(std::uint32_t events) {
   const std::shared_ptr<bool> alive = alive_;
   if ((events & EPOLLOUT) != 0) {
     write();
@@ -34,22 +33,20 @@ void ControlLink::handle(std::uint32_t events) {
   }
 }
 
-void ControlLink::read() {
+void FramedSocket::read() {
   const std::shared_ptr<bool> alive = alive_;
   const auto input = reader_.fill(socket_.get());
   for (;;) {
-    proto::Request request;
-    const auto taken = reader_.take(request);
+    const auto taken = handlers_.take(*this, reader_);
+    if (!*alive || !socket_) {
+      return;
+    }
     if (!taken) {
       close(taken.error());
       return;
     }
     if (!*taken) {
       break;
-    }
-    handlers_.request(*this, request);
-    if (!*alive || !socket_) {
-      return;
     }
   }
   if (!input) {
@@ -59,7 +56,7 @@ void ControlLink::read() {
   }
 }
 
-void ControlLink::send(const proto::FromVmm& message) {
+void FramedSocket::send(const google::protobuf::MessageLite& message) {
   if (!socket_) {
     return;
   }
@@ -70,7 +67,7 @@ void ControlLink::send(const proto::FromVmm& message) {
   write();
 }
 
-void ControlLink::write() {
+void FramedSocket::write() {
   while (!output_.empty()) {
     const ssize_t count =
         ::send(socket_.get(), output_.data(), output_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -80,15 +77,15 @@ void ControlLink::write() {
       break;
     }
   }
-  // A controller that is gone is noticed when the socket is read.
+  // An end that is gone is noticed when the socket is read.
   if (output_.size() > kOutputLimit) {
-    close(Error("the controller does not read what it is told"));
+    close(Error("the other end does not read what it is sent"));
     return;
   }
   (void)watch_.set_events(EPOLLIN | (output_.empty() ? 0U : EPOLLOUT));
 }
 
-void ControlLink::flush(std::chrono::milliseconds limit) {
+void FramedSocket::flush(std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (socket_ && !output_.empty()) {
     const auto left =
@@ -106,7 +103,7 @@ void ControlLink::flush(std::chrono::milliseconds limit) {
   }
 }
 
-vmm::FileDescriptor ControlLink::release() {
+vmm::FileDescriptor FramedSocket::release() {
   if (!output_.empty() || !reader_.empty()) {
     return {};
   }
@@ -114,7 +111,7 @@ vmm::FileDescriptor ControlLink::release() {
   return std::exchange(socket_, vmm::FileDescriptor());
 }
 
-void ControlLink::close(std::optional<Error> error) {
+void FramedSocket::close(std::optional<Error> error) {
   watch_ = vmm::FdWatch();
   output_.clear();
   { const vmm::FileDescriptor closed = std::move(socket_); }

@@ -7,14 +7,11 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <ctime>
 #include <string_view>
 #include <utility>
 
-#include "control/memory_size.h"
 #include "control/message_stream.h"
-#include "control/raw_terminal.h"
 #include "device-model/device_tree.h"
 #include "device-model/machine_description.h"
 #include "device-model/machine_layout.h"
@@ -43,38 +40,6 @@ Result<void> check_file(std::string_view what, const std::string& path, int flag
     return fail("the {} '{}' is not a regular file", what, path);
   }
   return {};
-}
-
-Result<std::uint32_t> choose_cpus(const RunOptions& options, const device::Profile& profile) {
-  const std::int64_t cpus = options.cpus.value_or(profile.cpus);
-  if (cpus < device::kMinimumCpus || cpus > device::kMaximumCpus) {
-    return fail("--cpus {} is out of range; a device has {} to {} CPUs", cpus, device::kMinimumCpus,
-                device::kMaximumCpus);
-  }
-  return static_cast<std::uint32_t>(cpus);
-}
-
-Result<std::uint64_t> choose_memory(const RunOptions& options, const device::Profile& profile) {
-  if (!options.memory) {
-    return profile.memory;
-  }
-  auto memory = parse_memory_size(*options.memory);
-  if (!memory) {
-    return std::unexpected(memory.error().with_context("--memory"));
-  }
-  if (*memory < device::kMinimumMemory) {
-    return fail("--memory {} is too small; a device has at least {}M", *options.memory,
-                device::kMinimumMemory >> 20);
-  }
-  if (*memory > device::kMaximumMemory) {
-    return fail("--memory {} is too large; a device has at most {}G", *options.memory,
-                device::kMaximumMemory >> 30);
-  }
-  if (*memory % device::kMemoryStep != 0) {
-    return fail("--memory {} is not a multiple of {} MiB", *options.memory,
-                device::kMemoryStep >> 20);
-  }
-  return *memory;
 }
 
 // The file that an option names or else the installation's, checked.
@@ -116,7 +81,7 @@ Result<void> check_archive(const std::string& path) {
 
 // A kernel of the user's own need not want Ensemble's boot package and root file system; it gets
 // them where they exist. Ensemble's own cannot do without.
-Result<void> add_boot_files(proto::Configuration& configuration, const RunOptions& options,
+Result<void> add_boot_files(proto::Configuration& configuration, const DeviceOptions& options,
                             const InstallationFiles& files) {
   auto kernel = choose_file(options.kernel, "kernel", &InstallationFiles::kernel, files);
   if (!kernel) {
@@ -181,7 +146,7 @@ constexpr std::uint32_t kVirtioEntropyId = 4;
 constexpr std::size_t kLongestSerial = 20;
 
 Result<void> add_devices(proto::Configuration& configuration, device::MachineDescription& machine,
-                         const RunOptions& options) {
+                         const DeviceOptions& options) {
   proto::Device& serial = *configuration.add_devices();
   serial.set_name("serial");
   serial.set_address(device::kSerialPort);
@@ -195,10 +160,9 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
 
   VirtioPlaces places(configuration, machine);
   proto::VirtioConsole& console = *places.add("console", kVirtioConsoleId).mutable_virtio_console();
-  if (::isatty(STDIN_FILENO) == 1) {
-    const TerminalSize size = terminal_size(STDIN_FILENO);
-    console.mutable_size()->set_columns(size.columns);
-    console.mutable_size()->set_rows(size.rows);
+  if (options.terminal) {
+    console.mutable_size()->set_columns(options.terminal->columns);
+    console.mutable_size()->set_rows(options.terminal->rows);
   }
   places.add("entropy", kVirtioEntropyId).mutable_virtio_entropy();
   if (options.disk) {
@@ -210,20 +174,6 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     block.set_serial(configuration.name().substr(0, kLongestSerial));
   }
   return {};
-}
-
-// What the terminal calls itself, if that is a name and the console is one.
-std::optional<std::string> terminal_type() {
-  constexpr std::string_view kNameCharacters =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._";
-  constexpr std::size_t kLongestName = 64;
-  const char* value = std::getenv("TERM");
-  const std::string name = value == nullptr ? "" : value;
-  if (::isatty(STDIN_FILENO) != 1 || name.empty() || name.size() > kLongestName ||
-      name.find_first_not_of(kNameCharacters) != std::string::npos) {
-    return std::nullopt;
-  }
-  return name;
 }
 
 std::uint64_t nanoseconds_since_1970() {
@@ -245,7 +195,6 @@ Result<void> add_manifest(proto::Configuration& configuration,
     machine.apic_ids.push_back(cpu);
   }
   machine.start_time = nanoseconds_since_1970();
-  machine.console_is_terminal = ::isatty(STDIN_FILENO) == 1;
   auto manifest = device::encode_device_tree(machine);
   if (!manifest) {
     return std::unexpected(manifest.error().with_context("cannot describe the machine"));
@@ -256,28 +205,43 @@ Result<void> add_manifest(proto::Configuration& configuration,
 
 }  // namespace
 
-Result<proto::Configuration> make_configuration(const RunOptions& options,
+Result<void> check_cpus(std::int64_t cpus) {
+  if (cpus < device::kMinimumCpus || cpus > device::kMaximumCpus) {
+    return fail("is out of range; a device has {} to {} CPUs", device::kMinimumCpus,
+                device::kMaximumCpus);
+  }
+  return {};
+}
+
+Result<void> check_memory(std::uint64_t memory) {
+  if (memory < device::kMinimumMemory) {
+    return fail("is too small; a device has at least {}M", device::kMinimumMemory >> 20);
+  }
+  if (memory > device::kMaximumMemory) {
+    return fail("is too large; a device has at most {}G", device::kMaximumMemory >> 30);
+  }
+  if (memory % device::kMemoryStep != 0) {
+    return fail("is not a multiple of {} MiB", device::kMemoryStep >> 20);
+  }
+  return {};
+}
+
+Result<proto::Configuration> make_configuration(const DeviceOptions& options,
                                                 const device::Profile& profile,
                                                 const InstallationFiles& files) {
-  const auto cpus = choose_cpus(options, profile);
-  const auto memory = choose_memory(options, profile);
-  if (!cpus || !memory) {
-    return std::unexpected(!cpus ? cpus.error() : memory.error());
-  }
   proto::Configuration configuration;
   configuration.set_protocol_version(kProtocolVersion);
   configuration.set_name(options.name.empty() ? profile.name : options.name);
-  configuration.set_vcpus(*cpus);
-  configuration.set_memory_bytes(*memory);
+  configuration.set_vcpus(options.cpus.value_or(static_cast<std::uint32_t>(profile.cpus)));
+  configuration.set_memory_bytes(options.memory.value_or(profile.memory));
   configuration.set_kvm_device(kvm_device());
-  configuration.set_measure_memory(options.report.has_value());
+  configuration.set_measure_memory(options.measure_memory);
 
   device::MachineDescription machine;
   machine.product = profile;
   machine.arguments = options.command;
-  if (const auto type = terminal_type()) {
-    machine.environment.push_back("TERM=" + *type);
-  }
+  machine.environment = options.environment;
+  machine.console_is_terminal = options.terminal.has_value();
   auto done = add_boot_files(configuration, options, files);
   if (done) {
     done = add_devices(configuration, machine, options);

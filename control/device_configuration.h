@@ -1,17 +1,47 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/installation.h"
-#include "control/run_command.h"
+#include "control/raw_terminal.h"
 #include "device-model/profile.h"
 #include "vmm/error.h"
 
 namespace ensemble::control {
 
-// The configuration of the device that `options` asks for: the profile's, with what the options
-// replace. All values are checked here, and all files for being readable; an Error names the
-// option or the file and what was expected.
-Result<ensemble::vmm::v1::Configuration> make_configuration(const RunOptions& options,
+// What a device is to be beyond its profile; what is absent comes from the profile or the
+// installation.
+struct DeviceOptions {
+  std::string name;
+  std::optional<std::uint32_t> cpus;
+  // In bytes.
+  std::optional<std::uint64_t> memory;
+  // Paths of files.
+  std::optional<std::string> kernel;
+  std::optional<std::string> rootfs;
+  std::optional<std::string> disk;
+  // The first program and its arguments; empty: a shell.
+  std::vector<std::string> command;
+  // For the first program, each NAME=VALUE.
+  std::vector<std::string> environment;
+  // The terminal that is the console; absent: its input is data.
+  std::optional<TerminalSize> terminal;
+  // Whether Stopped carries the memory figures, which cost time to collect.
+  bool measure_memory = false;
+};
+
+// Whether a device can have this many processors, or this much memory (bytes). The Error reads on
+// from what was given: "is out of range; a device has 1 to 16 CPUs".
+Result<void> check_cpus(std::int64_t cpus);
+Result<void> check_memory(std::uint64_t memory);
+
+// The configuration of a device: the profile's, with what the options replace. All files are
+// checked for being readable; an Error names the file and what was expected.
+Result<ensemble::vmm::v1::Configuration> make_configuration(const DeviceOptions& options,
                                                             const device::Profile& profile,
                                                             const InstallationFiles& files);
 

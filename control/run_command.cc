@@ -2,14 +2,18 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "control/atomic_file.h"
 #include "control/console_session.h"
 #include "control/device_configuration.h"
+#include "control/memory_size.h"
 #include "control/message_stream.h"
+#include "control/raw_terminal.h"
 #include "control/report.h"
 #include "control/sha256.h"
 #include "control/vmm_child.h"
@@ -26,6 +30,64 @@ constexpr int kSignalExitBase = 128;
 // The process is started before the profile is read, so that both happen at once.
 Result<VmmChild> start_process(const InstallationFiles& files, const RunOptions& options) {
   return VmmChild::spawn({.executable = files.vmm_executable(), .log_level = options.log_level});
+}
+
+// What the terminal calls itself, if that is a name.
+std::optional<std::string> terminal_type() {
+  constexpr std::string_view kNameCharacters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._";
+  constexpr std::size_t kLongestName = 64;
+  const char* value = std::getenv("TERM");
+  const std::string name = value == nullptr ? "" : value;
+  if (name.empty() || name.size() > kLongestName ||
+      name.find_first_not_of(kNameCharacters) != std::string::npos) {
+    return std::nullopt;
+  }
+  return name;
+}
+
+Result<void> choose_size(const RunOptions& options, DeviceOptions& device) {
+  if (options.cpus) {
+    if (auto checked = check_cpus(*options.cpus); !checked) {
+      return fail("--cpus {} {}", *options.cpus, checked.error().message());
+    }
+    device.cpus = static_cast<std::uint32_t>(*options.cpus);
+  }
+  if (options.memory) {
+    auto memory = parse_memory_size(*options.memory);
+    if (!memory) {
+      return std::unexpected(memory.error().with_context("--memory"));
+    }
+    if (auto checked = check_memory(*memory); !checked) {
+      return fail("--memory {} {}", *options.memory, checked.error().message());
+    }
+    device.memory = *memory;
+  }
+  return {};
+}
+
+// With this process's terminal, if it has one, as the console.
+Result<DeviceOptions> device_options(const RunOptions& options) {
+  DeviceOptions device{.name = options.name,
+                       .cpus = {},
+                       .memory = {},
+                       .kernel = options.kernel,
+                       .rootfs = options.rootfs,
+                       .disk = options.disk,
+                       .command = options.command,
+                       .environment = {},
+                       .terminal = {},
+                       .measure_memory = options.report.has_value()};
+  if (auto chosen = choose_size(options, device); !chosen) {
+    return std::unexpected(chosen.error());
+  }
+  if (::isatty(STDIN_FILENO) == 1) {
+    device.terminal = terminal_size(STDIN_FILENO);
+    if (const auto type = terminal_type()) {
+      device.environment.push_back("TERM=" + *type);
+    }
+  }
+  return device;
 }
 
 Result<void> send_start(const VmmChild& child, const proto::Configuration& configuration) {
@@ -99,7 +161,11 @@ Result<int> run_device(const RunOptions& options) {
   if (!profile) {
     return std::unexpected(profile.error());
   }
-  auto configuration = make_configuration(options, *profile, *files);
+  const auto device = device_options(options);
+  if (!device) {
+    return std::unexpected(device.error());
+  }
+  auto configuration = make_configuration(*device, *profile, *files);
   if (!configuration) {
     return std::unexpected(configuration.error());
   }

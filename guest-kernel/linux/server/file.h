@@ -33,6 +33,7 @@ enum class FileKind : std::uint8_t {
   kEpoll,
   kEvent,
   kTimer,
+  kProcess,
   kSignal,
   kTerminal,
   kTerminalMaster,

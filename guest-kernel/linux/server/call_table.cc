@@ -73,6 +73,7 @@ void build_call_table() {
   add(inspection_calls());
   add(process_descriptor_calls());
   add(barrier_calls());
+  add(message_queue_calls());
   add(system_calls());
 }
 

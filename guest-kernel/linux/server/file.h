@@ -34,6 +34,7 @@ enum class FileKind : std::uint8_t {
   kEvent,
   kTimer,
   kProcess,
+  kMessageQueue,
   kSignal,
   kTerminal,
   kTerminalMaster,

@@ -70,6 +70,10 @@ void build_call_table() {
   add(epoll_calls());
   add(socket_calls());
   add(socket_message_calls());
+  add(inspection_calls());
+  add(process_descriptor_calls());
+  add(barrier_calls());
+  add(message_queue_calls());
   add(system_calls());
 }
 

@@ -47,6 +47,10 @@ std::span<const CallEntry> event_calls();
 std::span<const CallEntry> epoll_calls();
 std::span<const CallEntry> socket_calls();
 std::span<const CallEntry> socket_message_calls();
+std::span<const CallEntry> inspection_calls();
+std::span<const CallEntry> process_descriptor_calls();
+std::span<const CallEntry> barrier_calls();
+std::span<const CallEntry> message_queue_calls();
 std::span<const CallEntry> system_calls();
 
 inline constexpr std::size_t kCallNumbers = 512;

@@ -33,6 +33,8 @@ enum class FileKind : std::uint8_t {
   kEpoll,
   kEvent,
   kTimer,
+  kProcess,
+  kMessageQueue,
   kSignal,
   kTerminal,
   kTerminalMaster,
@@ -57,6 +59,8 @@ class File : public Counted {
   bool is_path_only() const;
 
   std::uint64_t position = 0;
+  // An InputSignal; null: nobody has named an owner or wants signals.
+  Reference<Counted> input_signal;
 
   // At `offset`; files that are not seekable ignore it.
   virtual std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset);

@@ -11,6 +11,12 @@ constexpr std::uint64_t kDataLimit = 2;
 
 }  // namespace
 
+Process::~Process() {
+  if (handle) {
+    handle->forget();
+  }
+}
+
 void Process::set_name(std::string_view name) {
   name_size_ = std::min(name.size(), name_.size() - 1);
   std::copy_n(name.data(), name_size_, name_.data());

@@ -8,6 +8,7 @@
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/credentials.h"
 #include "guest-kernel/linux/server/descriptor_table.h"
+#include "guest-kernel/linux/server/ipc/process_handle.h"
 #include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/process_memory.h"
 #include "guest-kernel/linux/server/process_timers.h"
@@ -50,6 +51,7 @@ class Process {
         id_(id),
         memory_(std::move(memory)),
         places_(std::move(places)) {}
+  ~Process();
 
   std::uint32_t id() const { return id_; }
   // Only while has_memory(): a process that has ended has none.
@@ -115,6 +117,7 @@ class Process {
   WaitQueue signals_arrived;  // for those that wait for signals that they block
   // The parent that vfork(2) keeps waiting, until this one has other memory.
   WaitQueue memory_left;
+  Reference<ProcessHandle> handle;  // null: nobody has asked for one
 
   PendingSignals pending;
   std::array<SignalAction, kSignals + 1> actions = {};

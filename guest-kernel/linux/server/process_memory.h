@@ -55,6 +55,9 @@ class ProcessMemory : public Counted {
   // Tells it what uname(2) says.
   void publish_system_name();
 
+  // membarrier(2)'s registrations.
+  std::uint32_t barriers = 0;
+
   shim::ProcessPage* shim_page = nullptr;  // the server's view; null: a native program
 
   // Of a native program: its output page, and the memory that it got as a capability, as offsets in

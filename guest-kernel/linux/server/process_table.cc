@@ -335,6 +335,9 @@ void end_process(Process& process) {
   process.descriptors().publish(nullptr);
   process.set_memory({});
   process.memory_left.wake();
+  if (process.handle) {
+    process.handle->ended().wake();
+  }
   process.set_descriptors({});
   undo_semaphores(process);
   if (process.session == process.id()) {

@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
+#include "guest-kernel/linux/server/ipc/input_signal.h"
 #include "guest-kernel/linux/server/native_calls.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/signals.h"
@@ -77,6 +78,7 @@ void Server::take_input() {
   } while (!terminal_->wait_for_input());
   terminal_->changed().wake();
   terminal_->notify_driver();
+  send_input_signals();
 }
 
 void Server::handle_notification(std::uint64_t signals) {
@@ -226,6 +228,7 @@ bool Server::run_call(Task& task, guest::Message& answer) {
     task.interrupted = task.resumed = true;
     result = make();
   }
+  send_input_signals();
   charge_server(processor, start);
   if (std::exchange(current_, nullptr) == nullptr) {
     return false;  // the call has ended its thread

@@ -30,6 +30,7 @@ enum Signal : std::uint32_t {
   kSignalVirtualAlarm = 26,
   kSignalProfile = 27,
   kSignalWindowChange = 28,
+  kSignalInput = 29,  // SIGIO
 };
 
 }  // namespace linux_server

@@ -1,8 +1,10 @@
+#include <asm/fcntl.h>
 #include <asm/unistd.h>
 
 #include <array>
 
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/ipc/process_file.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/resource_usage.h"
 
@@ -157,6 +159,7 @@ std::int64_t call_waitid(Task& task) {
     return -EINVAL;
   }
   Wanted wanted;
+  bool fails_at_once = false;
   switch (type) {
     case 0:  // P_ALL
       break;
@@ -172,6 +175,21 @@ std::int64_t call_waitid(Task& task) {
       }
       wanted = {Wanted::Kind::kGroup, id == 0 ? task.process->group : id};
       break;
+    case 3: {  // P_PIDFD
+      if (static_cast<std::int32_t>(id) < 0) {
+        return -EINVAL;
+      }
+      const auto file = find_process_file(task, id);
+      if (!file) {
+        return -file.error().number;
+      }
+      if ((*file)->process() == nullptr) {
+        return -ECHILD;
+      }
+      wanted = {Wanted::Kind::kProcess, (*file)->process()->id()};
+      fails_at_once = ((*file)->flags() & O_NONBLOCK) != 0;
+      break;
+    }
     default:
       return -EINVAL;
   }
@@ -181,7 +199,7 @@ std::int64_t call_waitid(Task& task) {
     return -ECHILD;
   }
   if (child == nullptr && (options & kNoHang) == 0) {
-    return task.wait(task.process->children_changed);
+    return fails_at_once ? -EAGAIN : task.wait(task.process->children_changed);
   }
   const ChildInfo info = child == nullptr ? ChildInfo{} : describe(*child);
   const bool found = child != nullptr;

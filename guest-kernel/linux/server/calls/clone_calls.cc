@@ -8,6 +8,7 @@
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/ipc/process_file.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/shim_image.h"
@@ -21,6 +22,7 @@ struct CloneRequest {
   std::uint64_t flags = 0;
   std::uint64_t parent_id_address = 0;
   std::uint64_t child_id_address = 0;
+  std::uint64_t descriptor_address = 0;
   std::uint64_t exit_signal = 0;
   std::uint64_t stack = 0;  // 0: the parent's
   std::uint64_t thread_local_storage = 0;
@@ -50,7 +52,7 @@ std::int64_t check(const Task& parent, const CloneRequest& request) {
   }
   // Tasks that share their memory are threads of one process, or the parent waits (vfork).
   const bool shares = (flags & CLONE_VM) != 0;
-  if ((flags & CLONE_PIDFD) != 0 ||
+  if (((flags & CLONE_PIDFD) != 0 && (flags & (CLONE_THREAD | CLONE_DETACHED)) != 0) ||
       (shares && (flags & (CLONE_THREAD | CLONE_VFORK)) == 0 && request.stack == 0)) {
     return -EINVAL;
   }
@@ -112,6 +114,7 @@ Result<Reference<ProcessMemory>> copy_memory(Task& parent) {
   if (const auto copied = (*memory)->space().copy_from(space, frame_of(parent).stack); !copied) {
     return std::unexpected(copied.error());
   }
+  (*memory)->barriers = parent.process->memory().barriers;
   if (const auto found = (*memory)->find_shim_page(); !found) {
     return std::unexpected(found.error());
   }
@@ -191,6 +194,20 @@ std::int64_t tell_ids(Task& parent, Task& child, const CloneRequest& request) {
   return 0;
 }
 
+// CLONE_PIDFD: the number of the parent's descriptor of the child; without it 0. Negative errno.
+std::int64_t give_descriptor(Task& parent, Process& child, const CloneRequest& request) {
+  if ((request.flags & CLONE_PIDFD) == 0) {
+    return 0;
+  }
+  const std::int64_t number = add_process_descriptor(parent, child, 0);
+  if (number >= 0 && !parent.process->space().write_value(request.descriptor_address,
+                                                          static_cast<std::int32_t>(number))) {
+    parent.process->descriptors().close(static_cast<std::uint64_t>(number));
+    return -EFAULT;
+  }
+  return number;
+}
+
 // RLIMIT_NPROC counts the threads of a user.
 bool has_too_many_tasks(const Process& process) {
   const Credentials& own = process.credentials;
@@ -238,6 +255,10 @@ std::int64_t make_child(Task& parent, const CloneRequest& request) {
   if (const std::int64_t error = tell_ids(parent, **child, request); error != 0) {
     return give_up(*child, error);
   }
+  const std::int64_t descriptor = give_descriptor(parent, **process, request);
+  if (descriptor < 0) {
+    return give_up(*child, descriptor);
+  }
   const guest::ThreadStart start = {shim_code().start,
                                     (*child)->page_address + shim::kFrameOffset,
                                     (*child)->page_address,
@@ -245,6 +266,9 @@ std::int64_t make_child(Task& parent, const CloneRequest& request) {
                                     0,
                                     false};
   if (!start_task(**child, start)) {
+    if ((request.flags & CLONE_PIDFD) != 0) {
+      parent.process->descriptors().close(static_cast<std::uint64_t>(descriptor));
+    }
     return give_up(*child, -EAGAIN);
   }
   if ((request.flags & CLONE_VFORK) != 0) {
@@ -279,7 +303,11 @@ std::int64_t call_clone(Task& task) {
   request.flags = task.arguments[0] & 0xffff'ffff & ~kSignalMask;
   request.exit_signal = task.arguments[0] & kSignalMask;
   request.stack = task.arguments[1];
-  request.parent_id_address = task.arguments[2];
+  request.parent_id_address = request.descriptor_address = task.arguments[2];
+  constexpr std::uint64_t kOneAddress = CLONE_PIDFD | CLONE_PARENT_SETTID;
+  if ((request.flags & kOneAddress) == kOneAddress) {
+    return -EINVAL;
+  }
   request.child_id_address = task.arguments[3];
   request.thread_local_storage = task.arguments[4];
   return resume_or(task, request);
@@ -301,6 +329,13 @@ std::int64_t call_clone3(Task& task) {
           std::as_writable_bytes(std::span(&given, 1)).first(std::min(size, sizeof(given))))) {
     return -EFAULT;
   }
+  // A program may know more than is known here: the rest has to be zero.
+  for (std::uint64_t offset = sizeof(given); offset < size; ++offset) {
+    const auto byte = task.process->space().read_value<std::uint8_t>(task.arguments[0] + offset);
+    if (!byte || *byte != 0) {
+      return byte ? -E2BIG : -EFAULT;
+    }
+  }
   if ((given.flags & (kIgnored | CLONE_INTO_CGROUP)) != 0 || given.set_tid_size != 0 ||
       (given.stack == 0) != (given.stack_size == 0) ||
       ((given.flags & (CLONE_THREAD | CLONE_PARENT)) != 0 && given.exit_signal != 0)) {
@@ -311,6 +346,7 @@ std::int64_t call_clone3(Task& task) {
   request.exit_signal = given.exit_signal;
   request.stack = given.stack == 0 ? 0 : given.stack + given.stack_size;
   request.parent_id_address = given.parent_tid;
+  request.descriptor_address = given.pidfd;
   request.child_id_address = given.child_tid;
   request.thread_local_storage = given.tls;
   return make_child(task, request);

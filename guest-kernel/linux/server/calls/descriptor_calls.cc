@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/calls/file_owner.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/calls/record_locks.h"
 #include "guest-kernel/linux/server/file_mappings.h"
@@ -99,9 +100,21 @@ std::int64_t add_seals(File& file, std::uint64_t argument) {
   return 0;
 }
 
-std::int64_t change_flags(File& file, std::uint64_t argument) {
-  constexpr std::uint32_t kAsynchronous = 020000;  // O_ASYNC
+constexpr std::uint32_t kAsynchronous = 020000;  // O_ASYNC
+
+std::int64_t change_flags(Task& task, File& file, std::uint64_t argument) {
   constexpr std::uint32_t kSettable = O_APPEND | O_NONBLOCK | kAsynchronous | O_DIRECT | O_NOATIME;
+  const std::uint64_t changed = file.flags() ^ argument;
+  if ((changed & argument & O_NOATIME) != 0 && !is_owner(task, file.node())) {
+    return -EPERM;
+  }
+  if ((changed & kAsynchronous) != 0) {
+    const std::int64_t error =
+        set_asynchronous(task, file, task.arguments[0], (argument & kAsynchronous) != 0);
+    if (error != 0) {
+      return error;
+    }
+  }
   file.set_flags((file.flags() & ~kSettable) | (static_cast<std::uint32_t>(argument) & kSettable));
   return 0;
 }
@@ -132,7 +145,6 @@ std::int64_t control_descriptor(Task& task, const Reference<File>& file, std::ui
 }
 
 std::int64_t call_fcntl(Task& task) {
-  constexpr std::uint32_t kSetOwner = F_SETOWN;
   const Reference<File> file = any_file_of(task, task.arguments[0]);
   if (!file) {
     return -EBADF;
@@ -144,7 +156,7 @@ std::int64_t call_fcntl(Task& task) {
   }
   switch (command) {
     case F_SETFL:
-      return change_flags(*file, argument);
+      return change_flags(task, *file, argument);
     case F_GETLK:
     case F_OFD_GETLK:
       return query_record_lock(task, *file, command == F_OFD_GETLK, argument);
@@ -160,17 +172,14 @@ std::int64_t call_fcntl(Task& task) {
       const TmpfsFile* memory = file->node().memory_file();
       return memory != nullptr ? std::int64_t{memory->seals()} : -EINVAL;
     }
-    case kSetOwner:
-    case F_GETOWN:
-    case F_SETSIG:
-    case F_GETSIG:
-      return 0;  // O_ASYNC tells nobody
     case kSetPipeSize:
       return set_pipe_capacity(*file, argument);
     case kGetPipeSize:
       return pipe_capacity(*file);
-    default:
-      return file->command(task, command, argument);
+    default: {
+      const std::int64_t result = control_file_owner(task, *file, command, argument);
+      return result != kBlocked ? result : file->command(task, command, argument);
+    }
   }
 }
 
@@ -186,14 +195,14 @@ std::int64_t call_ioctl(Task& task) {
     case FIONCLEX:
       task.process->descriptors().set_close_on_exec(number, request == FIOCLEX);
       return 0;
-    case FIONBIO: {
+    case FIONBIO:
+    case FIOASYNC: {
       const auto value = task.process->space().read_value<std::uint32_t>(task.arguments[2]);
       if (!value) {
         return -EFAULT;
       }
-      file->set_flags((file->flags() & ~std::uint32_t{O_NONBLOCK}) |
-                      (*value != 0 ? std::uint32_t{O_NONBLOCK} : 0));
-      return 0;
+      const std::uint32_t flag = request == FIONBIO ? std::uint32_t{O_NONBLOCK} : kAsynchronous;
+      return change_flags(task, *file, (file->flags() & ~flag) | (*value != 0 ? flag : 0));
     }
     case FIONREAD:
       if (file->node().type() == kRegularFile && file->is_seekable()) {

@@ -4,6 +4,7 @@
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
+#include "guest-kernel/linux/server/calls/signal_support.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/signals.h"
@@ -67,13 +68,7 @@ std::int64_t call_kill(Task& task) {
     if (process == nullptr) {
       return -ESRCH;
     }
-    if (!may_send(*task.process, *process, signal)) {
-      return -EPERM;
-    }
-    if (signal != 0) {
-      send_signal(*process, info);
-    }
-    return 0;
+    return send_checked(task, *process, info);
   }
   const std::uint32_t group = id == 0 ? task.process->group : static_cast<std::uint32_t>(-id);
   bool any = false;
@@ -158,13 +153,7 @@ std::int64_t call_sigqueueinfo(Task& task) {
   if (process == nullptr) {
     return -ESRCH;
   }
-  if (!may_send(*task.process, *process, info->number())) {
-    return -EPERM;
-  }
-  if (info->number() != 0) {
-    send_signal(*process, *info);
-  }
-  return 0;
+  return send_checked(task, *process, *info);
 }
 
 std::int64_t call_tgsigqueueinfo(Task& task) {
@@ -247,6 +236,19 @@ constexpr CallEntry kCalls[] = {
 };
 
 }  // namespace
+
+std::int64_t send_checked(Task& task, Process& receiver, const SignalInfo& info) {
+  if (info.number() > Process::kSignals) {
+    return -EINVAL;
+  }
+  if (!may_send(*task.process, receiver, info.number())) {
+    return -EPERM;
+  }
+  if (info.number() != 0) {
+    send_signal(receiver, info);
+  }
+  return 0;
+}
 
 std::span<const CallEntry> signal_calls() {
   return kCalls;

@@ -190,10 +190,6 @@ std::int64_t call_vhangup(Task& task) {
   return task.process->credentials.has(Capability::kTerminal) ? 0 : -EPERM;
 }
 
-std::int64_t call_membarrier(Task& task) {
-  return task.arguments[0] == 0 ? 0 : -EINVAL;
-}
-
 // Calls that only who runs the machine may make, and that there is nothing behind here.
 std::int64_t call_of_administrator(Task& task) {
   return task.process->credentials.has(Capability::kAdministrate) ? -ENOSYS : -EPERM;
@@ -210,7 +206,6 @@ constexpr CallEntry kCalls[] = {
     {__NR_clock_adjtime, call_clock_adjtime},
     {__NR_syslog, call_syslog},
     {__NR_vhangup, call_vhangup},
-    {__NR_membarrier, call_membarrier},
     {__NR_acct, call_of_administrator},
     {__NR_swapon, call_of_administrator},
     {__NR_swapoff, call_of_administrator},

@@ -291,6 +291,14 @@ constexpr Description kFileSystemFiles[] = {
     {"file-max", write_largest_file_count},
     {"nr_open", write_largest_descriptor},
 };
+// Of mq_overview(7): as message_queue_calls.cc has them.
+constexpr Description kMessageQueueFiles[] = {
+    {"queues_max", [](guest::TextWriter& text, const Process*) { text.text("256\n"); }},
+    {"msg_max", [](guest::TextWriter& text, const Process*) { text.text("10\n"); }},
+    {"msg_default", [](guest::TextWriter& text, const Process*) { text.text("10\n"); }},
+    {"msgsize_max", [](guest::TextWriter& text, const Process*) { text.text("8192\n"); }},
+    {"msgsize_default", [](guest::TextWriter& text, const Process*) { text.text("8192\n"); }},
+};
 constexpr Description kEnsembleFiles[] = {{"calls", write_calls}};
 
 bool add_files(Directory& directory, std::span<const Description> files) {
@@ -326,7 +334,8 @@ bool add_proc_files(Directory& root) {
   Directory* kernel = add_directory(system, "kernel", kKernelFiles);
   return add_directory(kernel, "random", kRandomFiles) != nullptr &&
          add_directory(system, "vm", kMemoryFiles) != nullptr &&
-         add_directory(system, "fs", kFileSystemFiles) != nullptr &&
+         add_directory(add_directory(system, "fs", kFileSystemFiles), "mqueue",
+                       kMessageQueueFiles) != nullptr &&
          add_directory(directory, "ensemble", kEnsembleFiles) != nullptr &&
          add_files(*directory, kFiles);
 }

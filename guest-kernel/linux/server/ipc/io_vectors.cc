@@ -7,6 +7,17 @@
 namespace linux_server {
 
 Result<void> IoVectors::read(AddressSpace& space, std::uint64_t address, std::uint64_t count) {
+  const auto copied = read_unchecked(space, address, count);
+  const auto is_outside = [](const IoVector& vector) {
+    return vector.size != 0 &&
+           (vector.address > abi::kUserEnd || vector.size > abi::kUserEnd - vector.address);
+  };
+  return copied && std::any_of(vectors_.begin(), vectors_.end(), is_outside) ? fail(EFAULT)
+                                                                             : copied;
+}
+
+Result<void> IoVectors::read_unchecked(AddressSpace& space, std::uint64_t address,
+                                       std::uint64_t count) {
   if (count > kMaximumVectors) {
     return fail(EINVAL);
   }
@@ -21,10 +32,6 @@ Result<void> IoVectors::read(AddressSpace& space, std::uint64_t address, std::ui
   for (const IoVector& vector : vectors) {
     if (static_cast<std::int64_t>(vector.size) < 0) {
       return fail(EINVAL);
-    }
-    if (vector.size != 0 &&
-        (vector.address > abi::kUserEnd || vector.size > abi::kUserEnd - vector.address)) {
-      return fail(EFAULT);
     }
     size_ = std::min(size_ + std::min(vector.size, kMaximumTransfer), kMaximumTransfer);
   }

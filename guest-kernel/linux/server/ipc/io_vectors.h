@@ -18,6 +18,8 @@ class IoVectors {
   IoVectors() = default;
   // EINVAL: too many, or one that is larger than any transfer; EFAULT; ENOMEM.
   Result<void> read(AddressSpace& space, std::uint64_t address, std::uint64_t count);
+  // The same of addresses in another process: any at all.
+  Result<void> read_unchecked(AddressSpace& space, std::uint64_t address, std::uint64_t count);
 
   // All of their bytes, kMaximumTransfer at most, or the first `most`.
   UserBuffer buffer(AddressSpace& space, std::uint64_t most = kMaximumTransfer) const {

@@ -2,7 +2,9 @@
 
 #include <asm/fcntl.h>
 #include <asm/ioctls.h>
+#include <asm/sockios.h>
 
+#include "guest-kernel/linux/server/calls/file_owner.h"
 #include "guest-kernel/linux/server/process.h"
 
 namespace linux_server {
@@ -75,6 +77,15 @@ std::int64_t SocketFile::write_bytes(Task& task, std::span<const std::byte> byte
 std::int64_t SocketFile::control(Task& task, std::uint64_t request, std::uint64_t argument) {
   std::size_t value = 0;
   switch (request) {
+    case FIOSETOWN:
+    case SIOCSPGRP: {
+      const auto owner = task.process->space().read_value<std::int32_t>(argument);
+      return owner ? set_file_owner(task, *this, *owner) : -EFAULT;
+    }
+    case FIOGETOWN:
+    case SIOCGPGRP:
+      value = static_cast<std::uint32_t>(file_owner(*this));
+      break;
     case FIONREAD:
       if (socket_->state() == UnixSocket::State::kListening) {
         return -EINVAL;

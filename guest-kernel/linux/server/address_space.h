@@ -145,6 +145,7 @@ class AddressSpace {
   const Segment* find_or_grow(std::uint64_t address);
   template <typename Change>
   Result<void> change_all(std::uint64_t start, std::uint64_t size, Change change);
+  std::uint64_t fault_window(std::uint64_t start) const;
   FaultOutcome fill_hole(const Segment& segment, std::uint64_t address);
   FaultOutcome fill_from_file(const Segment& segment, std::uint64_t address);
   // Puts the file's pages `frames` behind [start, …), which lies in one segment of it.

@@ -16,6 +16,8 @@ constexpr std::uint8_t kProtectExecute = 4;
 // What a fault maps where a large page does not fit: more than the page, since a fault costs more
 // than a dozen entries.
 constexpr std::uint64_t kFaultWindow = 64 * 1024;
+// The most that a fault maps behind memory that was touched from its start on.
+constexpr std::uint64_t kLargestFaultWindow = 512 * 1024;
 // The same for bytes that have to be copied.
 constexpr std::uint64_t kCopyWindow = 16 * 1024;
 // As many threads may fault on one page at once, and all but the first find it there.
@@ -145,12 +147,24 @@ Result<void> AddressSpace::break_sharing(std::uint64_t address) {
   return copy_pages(page, page + kPage);
 }
 
+// How much to give from `start` on: twice what is already there in front of it, since a program
+// that went through that much goes on. Where memory is short, no more than a fault's cost is worth.
+std::uint64_t AddressSpace::fault_window(std::uint64_t start) const {
+  const Segment* before = start != 0 ? segments_.find(start - 1) : nullptr;
+  if (before == nullptr || before->backing != Backing::kMemory ||
+      !memory_pool().is_plentiful(kLargestFaultWindow)) {
+    return kFaultWindow;
+  }
+  return std::clamp(round_down(2 * before->size(), kFaultWindow), kFaultWindow,
+                    kLargestFaultWindow);
+}
+
 FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t address) {
   std::uint64_t start = round_down(address, kLargePage);
   std::uint64_t end = start + kLargePage;
   if (start < segment.start || end > segment.end || !memory_pool().is_plentiful(kLargePage)) {
     start = std::max(round_down(address, kFaultWindow), segment.start);
-    end = std::min(round_down(address, kFaultWindow) + kFaultWindow, segment.end);
+    end = std::min(round_down(address, kFaultWindow) + fault_window(start), segment.end);
   }
   if (give_memory(start, end)) {
     return FaultOutcome::kResolved;

@@ -137,10 +137,10 @@ std::uint64_t* find_large_entry(Domain& domain, std::uint64_t address) {
   return table != nullptr ? &table[table_index(address, 1)] : nullptr;
 }
 
-// Calls `change(entry)` for each mapping in the range, large ones as one where the range covers
-// them.
+// Calls `change(first, last)` for the entries of the range, those of a table at a time; a large
+// mapping that the range covers is one.
 template <typename Change>
-Status for_each_mapping(Domain& domain, std::uint64_t address, std::uint64_t size, Change change) {
+Status for_each_run(Domain& domain, std::uint64_t address, std::uint64_t size, Change change) {
   const std::uint64_t end = address + size;
   Status status = Status::kOk;
   const auto* top = physical_pointer<const std::uint64_t>(domain.page_table);
@@ -160,7 +160,7 @@ Status for_each_mapping(Domain& domain, std::uint64_t address, std::uint64_t siz
       continue;
     }
     if (!is_table(*large) && stop - address == kLargePageSize) {
-      change(*large);
+      change(large, large + 1);
       address = stop;
       continue;
     }
@@ -168,17 +168,14 @@ Status for_each_mapping(Domain& domain, std::uint64_t address, std::uint64_t siz
     if (table == nullptr) {
       // No quota to split the large page. Taking memory away must not depend on that: all of it
       // goes.
-      change(*large);
+      change(large, large + 1);
       status = Status::kNoMemory;
       address = stop;
       continue;
     }
-    for (; address < stop; address += kPageSize) {
-      std::uint64_t& entry = table[table_index(address, 0)];
-      if (entry != 0) {
-        change(entry);
-      }
-    }
+    std::uint64_t* const first = &table[table_index(address, 0)];
+    change(first, first + (stop - address) / kPageSize);
+    address = stop;
   }
   return status;
 }
@@ -302,11 +299,18 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
     const std::uint64_t* const last = entry + (stop - address) / kPageSize;
     std::uint64_t value = physical | flags;
     std::uint64_t previous = 0;
-    do {
+    // Four at a time: where each instruction is interpreted, so are those that only count.
+    for (; last - entry >= 4; entry += 4, value += 4 * kPageSize) {
+      previous |= entry[0] | entry[1] | entry[2] | entry[3];
+      entry[0] = value;
+      entry[1] = value + kPageSize;
+      entry[2] = value + 2 * kPageSize;
+      entry[3] = value + 3 * kPageSize;
+    }
+    for (; entry != last; ++entry, value += kPageSize) {
       previous |= *entry;
-      *entry++ = value;
-      value += kPageSize;
-    } while (entry != last);
+      *entry = value;
+    }
     changed |= (previous & kPresent) != 0;
     physical += stop - address;
     address = stop;
@@ -315,16 +319,24 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
 }
 
 Status unmap_range(Domain& domain, std::uint64_t address, std::uint64_t size, bool& changed) {
-  return for_each_mapping(domain, address, size, [&](std::uint64_t& entry) {
-    changed |= (entry & kPresent) != 0;
-    entry = 0;
+  return for_each_run(domain, address, size, [&](std::uint64_t* entry, const std::uint64_t* last) {
+    std::uint64_t previous = 0;
+    for (; last - entry >= 4; entry += 4) {
+      previous |= entry[0] | entry[1] | entry[2] | entry[3];
+      entry[0] = entry[1] = entry[2] = entry[3] = 0;
+    }
+    for (; entry != last; ++entry) {
+      previous |= *entry;
+      *entry = 0;
+    }
+    changed |= (previous & kPresent) != 0;
   });
 }
 
 Status protect_range(Domain& domain, std::uint64_t address, std::uint64_t size,
                      std::uint64_t rights, bool& changed) {
   bool refused = false;
-  const Status status = for_each_mapping(domain, address, size, [&](std::uint64_t& entry) {
+  const auto change = [&](std::uint64_t& entry) {
     const std::uint64_t maximum = abi::kRightRead |
                                   ((entry & kMayWrite) != 0 ? abi::kRightWrite : 0) |
                                   ((entry & kMayExecute) != 0 ? abi::kRightExecute : 0);
@@ -338,7 +350,15 @@ Status protect_range(Domain& domain, std::uint64_t address, std::uint64_t size,
         kept | entry_flags({.rights = rights, .maximum = 0, .device = false});
     changed |= (entry & kPresent) != 0 && value != entry;
     entry = value;
-  });
+  };
+  const Status status =
+      for_each_run(domain, address, size, [&](std::uint64_t* entry, const std::uint64_t* last) {
+        for (; entry != last; ++entry) {
+          if (*entry != 0) {
+            change(*entry);
+          }
+        }
+      });
   return status != Status::kOk ? status : refused ? Status::kNoRight : Status::kOk;
 }
 

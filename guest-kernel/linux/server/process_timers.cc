@@ -10,8 +10,10 @@
 namespace linux_server {
 namespace {
 
-// How often the time that a process uses is looked at, at most.
+// How often a timer rings at most: the program is to get some time itself.
 constexpr std::uint64_t kLeastWait = 1'000'000;
+// How often the time that a process uses is looked at, at most: Linux's tick.
+constexpr std::uint64_t kTick = 4'000'000;
 constexpr std::uint32_t kMostOverruns = 0x7fff'ffff;
 
 class IntervalTimer : public ProcessTimer {
@@ -81,7 +83,7 @@ void ProcessTimer::arm(std::uint64_t least_wait) {
   if (clock_.is_of_processor()) {
     // No sooner than if all its threads that run now went on running.
     const std::uint32_t running = clock_.task != 0 ? 1 : running_tasks(process_);
-    wait = std::max(wait / std::max<std::uint32_t>(running, 1), kLeastWait);
+    wait = std::max(wait / std::max<std::uint32_t>(running, 1), kTick);
   }
   set(add_time(guest::monotonic_ns(), wait));
 }
@@ -98,7 +100,7 @@ void ProcessTimer::expire() {
   } else {
     periods = (now - next_) / interval_ + 1;
     next_ += periods * interval_;
-    // Periods that are shorter count as overruns: the program is to get some time itself.
+    // Periods that are shorter count as overruns.
     arm(kLeastWait);
   }
   ring(periods);

@@ -4,6 +4,7 @@
 #include "guest-kernel/composer/address_map.h"
 #include "guest-kernel/drivers/driver_protocol.h"
 #include "guest-kernel/ext4/protocol.h"
+#include "guest-kernel/ext4/role.h"
 
 namespace composer {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::uint64_t kMemorySize = 3 * abi::kLargePageSize;
 constexpr std::uint64_t kSlots = 64;
 constexpr std::uint64_t kKernelPages = 20;
 // Slots that it finds.
-enum : Slot { kGivenPort = 16, kGivenDisk, kGivenEnd };
+enum : Slot { kGivenPort = 16, kGivenDisk, kGivenClient, kGivenEnd };
 
 constexpr std::uint64_t kReadWrite = abi::kRightRead | abi::kRightWrite;
 
@@ -67,7 +68,8 @@ void FileSystem::describe() {
                        guest::kNoSlot,      instance_.address_of(instance_.extra_offset),
                        shared_size(),       0};
   info.resources[3] = {Role::kMemory, 0, guest::kNoSlot, kFileSystemMemoryAddress, kMemorySize, 0};
-  info.resource_count = 4;
+  info.resources[4] = {Role::kClient, 0, kGivenClient, 0, 0, 0};
+  info.resource_count = 5;
 }
 
 Status FileSystem::create_domain() const {
@@ -90,6 +92,10 @@ Status FileSystem::create_domain() const {
   then([&] {
     return guest::copy_capability(kFileSystemDomainSlot, kGivenDisk, disk_->port(), abi::kRightCall,
                                   driver::kClientSignal);
+  });
+  then([] {
+    return guest::copy_capability(kFileSystemDomainSlot, kGivenClient, kServerPortSlot,
+                                  abi::kRightSignal, ext4::kCommitSignal);
   });
   then([&] { return map_instance(kFileSystemDomainSlot, *program_, instance_); });
   then([&] {

@@ -13,8 +13,10 @@ guest_program(ext4 STACK_SIZE 65536
     ${CMAKE_CURRENT_LIST_DIR}/missing_calls.cc
     ${CMAKE_CURRENT_LIST_DIR}/service.cc
     ${CMAKE_CURRENT_LIST_DIR}/volume.cc
+    ${CMAKE_CURRENT_LIST_DIR}/volume_attributes.cc
     ${CMAKE_CURRENT_LIST_DIR}/volume_entries.cc
     ${CMAKE_CURRENT_LIST_DIR}/volume_files.cc
     ${CMAKE_CURRENT_LIST_DIR}/volume_names.cc
+    ${CMAKE_CURRENT_LIST_DIR}/volume_ranges.cc
   LIBRARIES /usr/lib/x86_64-linux-gnu/libext2fs.a /usr/lib/x86_64-linux-gnu/libcom_err.a guest_lib)
 guest_boot_file(file-systems/ext4 ext4)

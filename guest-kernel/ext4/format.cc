@@ -79,12 +79,14 @@ errcode_t fill(ext2_filsys fs, BlockCache& cache, std::int64_t now,
 }  // namespace
 
 bool is_blank(Disk& disk, std::span<std::byte> memory) {
-  constexpr std::uint64_t kLooked = 1024 * 1024;
-  const std::uint64_t end = std::min(kLooked, disk.size() / kBlock * kBlock);
-  for (std::uint64_t at = 0; at < end;) {
+  // Where file systems, partition tables and parts of RAIDs have their marks.
+  constexpr std::uint64_t kStart = 1024 * 1024;
+  constexpr std::uint64_t kEnd = 128 * 1024;
+  const std::uint64_t size = disk.size() / kBlock * kBlock;
+  for (std::uint64_t at = 0; at < size;) {
     // A file system shows in the first block.
     const auto piece =
-        memory.first(std::min<std::uint64_t>(at == 0 ? kBlock : 15 * kBlock, end - at));
+        memory.first(std::min<std::uint64_t>(at == 0 ? kBlock : 15 * kBlock, size - at));
     if (disk.read(at, piece.data(), piece.size()) != 0) {
       return false;
     }
@@ -96,6 +98,9 @@ bool is_blank(Disk& disk, std::span<std::byte> memory) {
       return false;
     }
     at += piece.size();
+    if (at >= kStart && size > kEnd) {
+      at = std::max(at, size - kEnd);
+    }
   }
   return true;
 }

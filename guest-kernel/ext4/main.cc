@@ -23,6 +23,7 @@ void program_main(guest::StartInfo& info) {
   const guest::Resource* block = info.find(guest::Role::kBlock);
   const guest::Resource* shared = info.find(guest::Role::kSharedMemory);
   const guest::Resource* memory = info.find(guest::Role::kMemory);
+  const guest::Slot client = info.slot_of(guest::Role::kClient);
   const guest::Receiver receiver(info.slot_of(guest::Role::kOwnPort));
   if (block == nullptr || shared == nullptr || memory == nullptr ||
       shared->size < ext4::kSharedSize) {
@@ -45,6 +46,12 @@ void program_main(guest::StartInfo& info) {
     if (token != 0) {
       ext4::set_library_time(static_cast<std::int64_t>(received->message[1]));
       answer.word = service.answer(received->message.word);
+    }
+    if (service.has_started_commit()) {
+      guest::reply(token, answer);
+      token = 0;
+      service.finish_commit();
+      guest::signal(client);
     }
   }
 }

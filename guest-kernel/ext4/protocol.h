@@ -23,7 +23,7 @@ enum class Request : std::uint64_t {
   kReadLink,
   // → StatisticsRecord in `data`.
   kStatistics,
-  // m2 = inode, m3 = offset, m4 = size; `data`.
+  // m2 = inode, m3 = offset, m4 = size; `data` → m1 = bytes that were written.
   kWrite,
   // m2 = inode, m3 = size.
   kTruncate,
@@ -31,6 +31,10 @@ enum class Request : std::uint64_t {
   kAllocate,
   // m2 = inode, m3 = offset, m4 = size.
   kPunch,
+  // As kAllocate.
+  kZero,
+  // m2 = inode, m3 = offset, m4 = 1: a hole is looked for → m1 = offset.
+  kSeek,
   // m2 = inode; InodeRecord in `data`: mode's permissions, user, group, times.
   kSetAttributes,
   // m2 = directory, m3 = size of the name, m4 = size of a link's target; name, InodeRecord and, in
@@ -44,7 +48,19 @@ enum class Request : std::uint64_t {
   // m2 = inode.
   kRelease,
   kCommit,
+  // Answered at once; a signal tells that the commit has ended. Requests wait until then.
+  kStartCommit,
+  // → how that ended.
+  kCommitResult,
   kUnmount,
+  // m2 = inode, m3 = size of the name → m1 = bytes of the value in `data`.
+  kGetAttribute,
+  // m2 = inode → m1 = bytes of names in `data`, a zero after each.
+  kListAttributes,
+  // m2 = inode, m3 = size of the name, m4 = size of the value; name, `data`.
+  kSetAttribute,
+  // m2 = inode, m3 = size of the name.
+  kRemoveAttribute,
 };
 // Every request: m0 = Request, m1 = time in nanoseconds since 1970 → m0 = an errno or 0.
 

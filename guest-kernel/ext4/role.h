@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "guest-kernel/lib/start_info.h"
 
 namespace ext4 {
@@ -8,5 +10,9 @@ namespace ext4 {
 // after those that start_info.h names.
 inline constexpr guest::Role kRole =
     static_cast<guest::Role>(static_cast<std::uint32_t>(guest::Role::kArguments) + 1);
+
+// The bit that arrives at the server's port when a commit that was started has ended; beside
+// guest::kConsoleSignal.
+inline constexpr std::uint64_t kCommitSignal = 4;
 
 }  // namespace ext4

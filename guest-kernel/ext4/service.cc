@@ -74,10 +74,57 @@ int Service::rename(const Words& request) {
              : volume_.rename(take_record<RenameRecord>(), name, new_name);
 }
 
-int Service::run(const Words& request, Words& answer) {
+// What changes or looks for ranges of a file.
+int Service::run_range(const Words& request, Words& answer) {
   const auto inode = static_cast<ext2_ino_t>(request[2]);
   const std::uint64_t offset = request[3];
   const std::uint64_t size = request[4];
+  switch (static_cast<Request>(request[0])) {
+    case Request::kRead:
+      return size > kDataSize ? EINVAL : volume_.read(inode, offset, data().first(size));
+    case Request::kWrite:
+      return size > kDataSize ? EINVAL
+                              : volume_.write(inode, offset, data().first(size), answer[1]);
+    case Request::kTruncate:
+      return volume_.truncate(inode, offset);
+    case Request::kAllocate:
+      return volume_.allocate(inode, request[5] != 0, offset, size);
+    case Request::kPunch:
+      return volume_.punch(inode, offset, size);
+    case Request::kZero:
+      return volume_.zero_range(inode, request[5] != 0, offset, size);
+    case Request::kSeek:
+      return volume_.seek(inode, size != 0, offset, answer[1]);
+    default:
+      return EINVAL;
+  }
+}
+
+int Service::run_attribute(const Words& request, Words& answer) {
+  const auto inode = static_cast<ext2_ino_t>(request[2]);
+  const std::uint64_t name_size = request[3];
+  if (name_size >= names_[0].size()) {
+    return ERANGE;
+  }
+  std::memcpy(names_[0].data(), shared_.data(), name_size);
+  const std::string_view name(names_[0].data(), name_size);
+  switch (static_cast<Request>(request[0])) {
+    case Request::kGetAttribute:
+      return volume_.get_attribute(inode, name, data(), answer[1]);
+    case Request::kListAttributes:
+      return volume_.list_attributes(inode, data(), answer[1]);
+    case Request::kSetAttribute:
+      return request[4] > kDataSize ? EINVAL
+                                    : volume_.set_attribute(inode, name, data().first(request[4]));
+    case Request::kRemoveAttribute:
+      return volume_.remove_attribute(inode, name);
+    default:
+      return EINVAL;
+  }
+}
+
+int Service::run(const Words& request, Words& answer) {
+  const auto inode = static_cast<ext2_ino_t>(request[2]);
   switch (static_cast<Request>(request[0])) {
     case Request::kMount:
       return mount(answer);
@@ -89,8 +136,6 @@ int Service::run(const Words& request, Words& answer) {
     }
     case Request::kList:
       return list(request, answer);
-    case Request::kRead:
-      return size > kDataSize ? EINVAL : volume_.read(inode, offset, data().first(size));
     case Request::kReadLink:
       return volume_.read_link(inode, data().first(target_.size()), answer[1]);
     case Request::kStatistics: {
@@ -99,14 +144,6 @@ int Service::run(const Words& request, Words& answer) {
       put_record(record);
       return 0;
     }
-    case Request::kWrite:
-      return size > kDataSize ? EINVAL : volume_.write(inode, offset, data().first(size));
-    case Request::kTruncate:
-      return volume_.truncate(inode, offset);
-    case Request::kAllocate:
-      return volume_.allocate(inode, request[5] != 0, offset, size);
-    case Request::kPunch:
-      return volume_.punch(inode, offset, size);
     case Request::kSetAttributes:
       return volume_.set_attributes(inode, take_record<InodeRecord>());
     case Request::kCreate:
@@ -125,10 +162,33 @@ int Service::run(const Words& request, Words& answer) {
       return volume_.release(inode);
     case Request::kCommit:
       return volume_.commit();
+    case Request::kStartCommit:
+      commit_started_ = true;
+      return 0;
+    case Request::kCommitResult:
+      return commit_result_;
     case Request::kUnmount:
       return volume_.unmount();
+    case Request::kRead:
+    case Request::kWrite:
+    case Request::kTruncate:
+    case Request::kAllocate:
+    case Request::kPunch:
+    case Request::kZero:
+    case Request::kSeek:
+      return run_range(request, answer);
+    case Request::kGetAttribute:
+    case Request::kListAttributes:
+    case Request::kSetAttribute:
+    case Request::kRemoveAttribute:
+      return run_attribute(request, answer);
   }
   return EINVAL;
+}
+
+void Service::finish_commit() {
+  commit_started_ = false;
+  commit_result_ = volume_.commit();
 }
 
 Service::Words Service::answer(const Words& request) {

@@ -21,9 +21,14 @@ class Service {
 
   // The answer to a request.
   Words answer(const Words& request);
+  // Whether a request, answered, has started a commit, which finish_commit() makes.
+  bool has_started_commit() const { return commit_started_; }
+  void finish_commit();
 
  private:
   int run(const Words& request, Words& answer);
+  int run_range(const Words& request, Words& answer);
+  int run_attribute(const Words& request, Words& answer);
   int mount(Words& answer);
   int list(const Words& request, Words& answer);
   int create(const Words& request, Words& answer);
@@ -42,6 +47,8 @@ class Service {
   std::array<char, 4096> target_{};
   std::int64_t now_ = 0;
   bool mounted_ = false;
+  bool commit_started_ = false;
+  int commit_result_ = 0;
 };
 
 }  // namespace ext4

@@ -150,7 +150,7 @@ int Volume::mount(std::int64_t now, std::span<const std::byte, 16> random) {
   std::uint32_t block_size = 4096;
   if (!blank) {
     if (superblock.s_magic != kFullMagic || superblock.s_log_block_size > 2) {
-      return fail("there is something else than ext4 on the disk", EINVAL);
+      return fail("there is something else than ext4 on the disk; it stays as it is", EINVAL);
     }
     block_size = 1024u << superblock.s_log_block_size;
   }

@@ -49,10 +49,16 @@ class Volume {
   int read_link(ext2_ino_t inode, std::span<std::byte> to, std::uint64_t& size);
   void statistics(StatisticsRecord& record) const;
 
-  int write(ext2_ino_t inode, std::uint64_t offset, std::span<const std::byte> from);
+  // `done`: fewer than all where the disk is full after them.
+  int write(ext2_ino_t inode, std::uint64_t offset, std::span<const std::byte> from,
+            std::uint64_t& done);
   int truncate(ext2_ino_t inode, std::uint64_t size);
   int allocate(ext2_ino_t inode, bool keep_size, std::uint64_t offset, std::uint64_t size);
   int punch(ext2_ino_t inode, std::uint64_t offset, std::uint64_t size);
+  // The range is zeroes, on blocks that are there.
+  int zero_range(ext2_ino_t inode, bool keep_size, std::uint64_t offset, std::uint64_t size);
+  // Where the next data or hole at or after `offset` is; the file's size: there is none.
+  int seek(ext2_ino_t inode, bool hole, std::uint64_t offset, std::uint64_t& found);
   int set_attributes(ext2_ino_t inode, const InodeRecord& record);
   // An empty name: a file without one, which release() ends.
   int create(ext2_ino_t directory, std::string_view name, const InodeRecord& what,
@@ -63,6 +69,15 @@ class Volume {
   int rename(const RenameRecord& what, std::string_view name, std::string_view new_name);
   int release(ext2_ino_t inode);
   int commit();
+
+  // Extended attributes, by whole names. ENODATA: there is none. `size`: what it takes; ERANGE:
+  // that is more than `to` has.
+  int get_attribute(ext2_ino_t inode, std::string_view name, std::span<std::byte> to,
+                    std::uint64_t& size);
+  // Names, a zero after each.
+  int list_attributes(ext2_ino_t inode, std::span<std::byte> to, std::uint64_t& size);
+  int set_attribute(ext2_ino_t inode, std::string_view name, std::span<const std::byte> value);
+  int remove_attribute(ext2_ino_t inode, std::string_view name);
 
  private:
   // Both sizes of inode in one.
@@ -100,9 +115,18 @@ class Volume {
   bool has_blocks(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size);
   int write_block(ext2_ino_t number, Inode& inode, std::uint64_t offset,
                   std::span<const std::byte> from);
+  // More is EFBIG: what a file can hold with the old map of blocks of every size, and with extents.
+  static std::uint64_t most_bytes(const Inode& inode) {
+    return std::uint64_t{1} << ((inode.i_flags & EXT4_EXTENTS_FL) != 0 ? 41 : 34);
+  }
   int zero_part(ext2_ino_t number, Inode& inode, std::uint64_t from, std::uint64_t to);
   int free_from(ext2_ino_t number, Inode& inode, std::uint64_t size, std::uint64_t old_size);
   int do_truncate(ext2_ino_t number, std::uint64_t size);
+  int do_allocate(ext2_ino_t number, Inode& inode, bool keep_size, std::uint64_t offset,
+                  std::uint64_t size);
+  int do_punch(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size);
+  int start_range(ext2_ino_t number, Inode& inode, std::uint64_t offset, std::uint64_t size);
+  int touch_attributes(ext2_ino_t number);
 
   int add_entry(ext2_ino_t directory, const char* name, ext2_ino_t number, std::uint32_t mode);
   int set_entry(ext2_ino_t directory, std::string_view name, ext2_ino_t number, std::uint32_t mode);

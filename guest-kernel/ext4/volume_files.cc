@@ -12,18 +12,11 @@ namespace {
 enum Time { kAccessed, kChanged, kModified, kCreated };
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-// More is EFBIG: what a file can hold with the old map of blocks of every size, and with extents.
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 34;
-constexpr std::uint64_t kMostExtentBytes = std::uint64_t{1} << 41;
 // Freed in one step: what one transaction can take in any case.
 constexpr std::uint64_t kStepBlocks = 16384;
 
 bool has_map(ext2_filsys fs, ext2_inode* inode) {
   return ext2fs_inode_has_valid_blocks2(fs, inode) != 0;
-}
-
-std::uint64_t most_bytes(const ext2_inode_large& inode) {
-  return (inode.i_flags & EXT4_EXTENTS_FL) != 0 ? kMostExtentBytes : kMostBytes;
 }
 
 }  // namespace
@@ -211,8 +204,10 @@ bool Volume::has_blocks(ext2_ino_t number, Inode& inode, std::uint64_t offset, s
   return true;
 }
 
-int Volume::write(ext2_ino_t number, std::uint64_t offset, std::span<const std::byte> from) {
+int Volume::write(ext2_ino_t number, std::uint64_t offset, std::span<const std::byte> from,
+                  std::uint64_t& done) {
   Inode inode;
+  done = 0;
   int failed = may_write();
   if (failed == 0) {
     failed = read_inode(number, inode);
@@ -223,20 +218,23 @@ int Volume::write(ext2_ino_t number, std::uint64_t offset, std::span<const std::
   if (!LINUX_S_ISREG(inode.i_mode)) {
     return EIO;
   }
-  const std::uint64_t end = offset + from.size();
-  if (offset > most_bytes(inode) || end > most_bytes(inode)) {
+  if (offset > most_bytes(inode) || from.size() > most_bytes(inode) - offset) {
     return EFBIG;
   }
-  if (!has_room(from.size() / fs_->blocksize + 2) &&
-      !has_blocks(number, inode, offset, from.size())) {
-    return ENOSPC;
-  }
-  for (std::uint64_t done = 0; done < from.size() && failed == 0;) {
+  const bool may_fill = !has_room(from.size() / fs_->blocksize + 2);
+  while (done < from.size() && failed == 0) {
     const std::uint64_t count = std::min<std::uint64_t>(
         from.size() - done, fs_->blocksize - (offset + done) % fs_->blocksize);
+    if (may_fill && !has_room(2) && !has_blocks(number, inode, offset + done, count)) {
+      break;
+    }
     failed = write_block(number, inode, offset + done, from.subspan(done, count));
     done += count;
   }
+  if (done == 0) {
+    return from.empty() ? 0 : ENOSPC;
+  }
+  const std::uint64_t end = offset + done;
   if (failed == 0 && end > EXT2_I_SIZE(&inode)) {
     failed =
         error_number(ext2fs_inode_size_set(fs_, inode.small(), static_cast<ext2_off64_t>(end)));
@@ -322,72 +320,6 @@ int Volume::truncate(ext2_ino_t number, std::uint64_t size) {
     return EFBIG;
   }
   return LINUX_S_ISREG(inode.i_mode) ? settle(do_truncate(number, size)) : EIO;
-}
-
-int Volume::allocate(ext2_ino_t number, bool keep_size, std::uint64_t offset, std::uint64_t size) {
-  Inode inode;
-  int failed = may_write();
-  if (failed == 0) {
-    failed = read_inode(number, inode);
-  }
-  if (failed != 0) {
-    return failed;
-  }
-  if (!LINUX_S_ISREG(inode.i_mode) || size == 0) {
-    return EIO;
-  }
-  if (offset > most_bytes(inode) || size > most_bytes(inode) - offset) {
-    return EFBIG;
-  }
-  if ((inode.i_flags & EXT4_EXTENTS_FL) == 0) {
-    return EOPNOTSUPP;
-  }
-  const std::uint64_t first = offset / fs_->blocksize;
-  const std::uint64_t count = (offset + size - 1) / fs_->blocksize - first + 1;
-  if (!has_room(count + count / 64)) {
-    return ENOSPC;
-  }
-  failed = error_number(ext2fs_fallocate(fs_, EXT2_FALLOCATE_FORCE_UNINIT, number, inode.small(),
-                                         ~blk64_t{0}, first, count));
-  if (failed == 0 && !keep_size && offset + size > EXT2_I_SIZE(&inode)) {
-    failed = error_number(
-        ext2fs_inode_size_set(fs_, inode.small(), static_cast<ext2_off64_t>(offset + size)));
-  }
-  touch(inode, false);
-  return settle(failed != 0 ? failed : write_inode(number, inode));
-}
-
-int Volume::punch(ext2_ino_t number, std::uint64_t offset, std::uint64_t size) {
-  Inode inode;
-  int failed = may_write();
-  if (failed == 0) {
-    failed = read_inode(number, inode);
-  }
-  if (failed != 0) {
-    return failed;
-  }
-  if (!LINUX_S_ISREG(inode.i_mode)) {
-    return EIO;
-  }
-  const std::uint64_t unit = fs_->blocksize;
-  const std::uint64_t file_end = (EXT2_I_SIZE(&inode) + unit - 1) / unit * unit;
-  const std::uint64_t end = std::min(offset + std::min(size, ~offset), file_end);
-  if (offset >= end) {
-    return 0;
-  }
-  const std::uint64_t first = (offset + unit - 1) / unit;
-  const std::uint64_t last = end / unit;
-  if (first > last) {
-    failed = zero_part(number, inode, offset, end);
-  } else {
-    failed = zero_part(number, inode, offset, first * unit);
-    failed = failed != 0 ? failed : zero_part(number, inode, last * unit, end);
-    if (failed == 0 && first < last) {
-      failed = error_number(ext2fs_punch(fs_, number, inode.small(), nullptr, first, last - 1));
-    }
-  }
-  touch(inode, true);
-  return settle(failed != 0 ? failed : write_inode(number, inode));
 }
 
 int Volume::set_attributes(ext2_ino_t number, const InodeRecord& record) {

@@ -56,9 +56,15 @@ std::string path_in_guest(Linking linking) {
   return linking == Linking::kStatic ? "/test/contract" : "/test/contract-dynamic";
 }
 
-Arguments guest_command(Linking linking, const Arguments& words) {
-  Arguments command = {
-      "run", "phone", "--initrd", kFolder + "/contract.cpio", "--", path_in_guest(linking)};
+// `disk`: the image whose file system the behaviours use; empty: memory.
+Arguments guest_command(Linking linking, const Arguments& words, const std::string& disk = {}) {
+  Arguments command = {"run", "phone", "--initrd", kFolder + "/contract.cpio"};
+  if (disk.empty()) {
+    command.push_back("--");
+  } else {
+    command.insert(command.end(), {"--disk", disk, "--", "/bin/busybox", "env", "TMPDIR=/data"});
+  }
+  command.push_back(path_in_guest(linking));
   command.insert(command.end(), words.begin(), words.end());
   return command;
 }
@@ -153,7 +159,7 @@ static Outcome run_while_it_goes_on(const Arguments& command,
   return machine.wait(goes_on ? limit : seconds(0));
 }
 
-Results run_in_guest(const std::string& match, Linking linking) {
+Results run_in_guest(const std::string& match, Linking linking, const std::string& disk) {
   Results results;
   std::vector<std::string> names = behaviour_names();
   const std::regex pattern(match, std::regex::extended);
@@ -167,7 +173,7 @@ Results run_in_guest(const std::string& match, Linking linking) {
     if (!after.empty()) {
       words.insert(words.end(), {"--after", after});
     }
-    const Outcome outcome = run_while_it_goes_on(guest_command(linking, words), names);
+    const Outcome outcome = run_while_it_goes_on(guest_command(linking, words, disk), names);
     Transcript transcript = read_transcript(outcome.output);
     results.merge(transcript.results);
     if (transcript.done || !transcript.unfinished) {

@@ -38,8 +38,8 @@ std::vector<std::string> behaviour_names();
 Results run_on_host(const std::string& match);
 
 // The same in a guest. A machine that stops in the middle is that behaviour's ending, and another
-// one goes on behind it.
-Results run_in_guest(const std::string& match, Linking linking);
+// one goes on behind it. `disk`: an image whose file system they use.
+Results run_in_guest(const std::string& match, Linking linking, const std::string& disk = {});
 
 // One machine for each behaviour, which runs as the first process: for a guest that cannot fork.
 Results run_each_in_guest(const std::vector<std::string>& names, Linking linking);

@@ -14,6 +14,7 @@
 #include <set>
 
 #include "tests/contract/comparison.h"
+#include "tests/integration/disk_image.h"
 #include "tests/integration/lane.h"
 
 namespace ensemble::contract {
@@ -139,6 +140,24 @@ TEST(ContractSuite, DynamicallyLinkedIsTheSame) {
       EXPECT_EQ(describe_difference(result, find(guest, name)), "") << name;
     }
   }
+}
+
+// What concerns files, on the disk's ext4 instead of in memory.
+TEST(ContractSuite, FilesOnADiskAreTheSame) {
+  REQUIRE_ROOT_AND_KVM();
+  const std::string files =
+      "^(attributes|descriptors|directories|locks|names|open|permission|read_write|status|"
+      "transfer)\\.";
+  const integration::DiskImage disk(64u << 20);
+  const Results host = run_on_host(files);
+  const Results guest = run_in_guest(files, Linking::kStatic, disk.path());
+  EXPECT_GT(host.size(), 50U);
+  for (const auto& [name, result] : host) {
+    if (!differences().contains(name)) {
+      EXPECT_EQ(describe_difference(result, find(guest, name)), "") << name;
+    }
+  }
+  disk.expect_sound();
 }
 
 void register_behaviours() {

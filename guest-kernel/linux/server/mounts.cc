@@ -35,6 +35,12 @@ bool is_mount_root(const Node& node) {
   return std::any_of(all.begin(), all.end(), [&](const Mount& each) { return each.root == &node; });
 }
 
+void set_read_only(std::uint32_t device) {
+  for (Mount& each : std::span(table).first(count)) {
+    each.read_only = each.read_only || each.device == device;
+  }
+}
+
 std::uint32_t next_device() {
   return ++last_device;
 }

@@ -29,6 +29,8 @@ inline const Mount* mount_of(const Node& node) {
 }
 bool is_read_only(const Node& node);
 bool is_mount_root(const Node& node);
+// The file system of `device` turns out to be one that cannot be written.
+void set_read_only(std::uint32_t device);
 // A number for the next file system.
 std::uint32_t next_device();
 // Notes a file system whose root is in its place already, or is the root of all. False: too many.

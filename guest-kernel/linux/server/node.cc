@@ -148,6 +148,11 @@ NodeExtras* Node::make_extras() {
   return extras_;
 }
 
+AttributeStore* Node::memory_attributes() {
+  NodeExtras* extras = make_extras();
+  return extras != nullptr ? &extras->attributes : nullptr;
+}
+
 Reference<Counted> Node::attachment() const {
   return extras_ != nullptr ? extras_->attachment : Reference<Counted>();
 }

@@ -12,6 +12,7 @@
 
 namespace linux_server {
 
+class AttributeStore;
 class Directory;
 class File;
 class Node;
@@ -173,6 +174,8 @@ class Node : public Counted {
   virtual Result<void> allocate(AllocationKind kind, std::uint64_t offset, std::uint64_t size);
   // Next data or hole at or after `offset`, which is less than size().
   virtual std::uint64_t seek(SeekTarget target, std::uint64_t offset) const;
+  // Its extended attributes, until the next call; null: the file system keeps none, or no memory.
+  virtual AttributeStore* extended_attributes() { return nullptr; }
 
   // Writes the absolute path of this node so that it ends at the end of `buffer`; empty if it does
   // not fit. Seen from `root`, or the root of all if that is null.
@@ -193,6 +196,8 @@ class Node : public Counted {
  protected:
   // For nodes that keep their own name.
   void set_name(std::string_view name) { name_ = Name(name); }
+  // extended_attributes() of one in memory.
+  AttributeStore* memory_attributes();
 
   StoredAttributes attributes_;
 

@@ -62,7 +62,7 @@ class Workload {
         std::memcpy(bytes.data() + at, &magic, sizeof(magic));
       }
     }
-    ASSERT_EQ(volume_.write(any().inode, random_() % 10 * 4096, bytes_of(bytes)), 0);
+    ASSERT_EQ(write_bytes(volume_, any().inode, random_() % 10 * 4096, bytes_of(bytes)), 0);
   }
   void rename() {
     File& from = any();

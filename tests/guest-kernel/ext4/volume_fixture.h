@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -21,6 +22,14 @@ inline constexpr std::array<std::byte, 16> kRandom = {std::byte{7}, std::byte{9}
 
 inline std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
+}
+
+// Writes all, or fails.
+inline int write_bytes(Volume& volume, ext2_ino_t file, std::uint64_t offset,
+                       std::span<const std::byte> bytes) {
+  std::uint64_t done = 0;
+  const int failed = volume.write(file, offset, bytes, done);
+  return failed == 0 && done != bytes.size() ? ENOSPC : failed;
 }
 
 // A volume with the memory that it needs.

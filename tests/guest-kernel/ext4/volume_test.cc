@@ -40,7 +40,7 @@ TEST(Volume, KeepsFilesDirectoriesLinksAndDevices) {
     ext2_ino_t other = 0;
     ASSERT_EQ(volume->create(kRootInode, "d", file_with(0040750), {}, directory), 0);
     ASSERT_EQ(volume->create(directory, "file", file_with(0100640), {}, file), 0);
-    ASSERT_EQ(volume->write(file, 4090, bytes_of("hello, world")), 0);
+    ASSERT_EQ(write_bytes(*volume, file, 4090, bytes_of("hello, world")), 0);
     ASSERT_EQ(volume->link(kRootInode, "again", file), 0);
     ASSERT_EQ(volume->create(kRootInode, "short", file_with(0120777), "d/file", other), 0);
     ASSERT_EQ(volume->create(kRootInode, "long", file_with(0120777), std::string(300, 'x'), other),
@@ -86,7 +86,7 @@ TEST(Volume, WhatIsUncommittedIsGoneAndWhatIsCommittedIsThere) {
     volume->begin_request(kNow);
     ext2_ino_t file = 0;
     ASSERT_EQ(volume->create(kRootInode, "kept", file_with(0100644), {}, file), 0);
-    ASSERT_EQ(volume->write(file, 0, bytes_of("kept")), 0);
+    ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of("kept")), 0);
     ASSERT_EQ(volume->commit(), 0);
     ASSERT_EQ(volume->create(kRootInode, "lost", file_with(0100644), {}, file), 0);
   }
@@ -111,13 +111,18 @@ TEST(Volume, AFullDiskGivesErrnoAndStaysSound) {
     std::uint64_t at = 0;
     for (; failed == 0 && at < kSize; at += block.size()) {
       volume->begin_request(kNow);
-      failed = volume->write(file, at, bytes_of(block));
+      failed = write_bytes(*volume, file, at, bytes_of(block));
     }
     EXPECT_EQ(failed, ENOSPC);
+    // All blocks but the few for metadata are the file's.
+    StatisticsRecord full{};
+    volume->statistics(full);
+    EXPECT_LT(full.free_blocks, 20u);
+    EXPECT_EQ(write_bytes(*volume, file, kSize, bytes_of("no")), ENOSPC);
     EXPECT_EQ(volume->allocate(file, true, 0, kSize), ENOSPC);
     EXPECT_GT(at, kSize / 2);
     EXPECT_EQ(volume->truncate(file, 5), 0);
-    EXPECT_EQ(volume->write(file, 0, bytes_of("again")), 0);
+    EXPECT_EQ(write_bytes(*volume, file, 0, bytes_of("again")), 0);
     int made = 0;
     for (int i = 0; made == 0 && i < 20000; ++i) {
       volume->begin_request(kNow);
@@ -138,9 +143,9 @@ TEST(Volume, HolesPreallocationAndTruncation) {
     ext2_ino_t file = 0;
     volume->begin_request(kNow);
     ASSERT_EQ(volume->create(kRootInode, "f", file_with(0100644), {}, file), 0);
-    ASSERT_EQ(volume->write(file, 1'000'000, bytes_of("end")), 0);
+    ASSERT_EQ(write_bytes(*volume, file, 1'000'000, bytes_of("end")), 0);
     ASSERT_EQ(volume->allocate(file, false, 0, 2'000'000), 0);
-    ASSERT_EQ(volume->write(file, 500'000, bytes_of("middle")), 0);
+    ASSERT_EQ(write_bytes(*volume, file, 500'000, bytes_of("middle")), 0);
     std::string bytes(2'000'000, '?');
     ASSERT_EQ(volume->read(file, 0, std::as_writable_bytes(std::span(bytes))), 0);
     std::string expected(2'000'000, '\0');
@@ -171,7 +176,7 @@ TEST(Volume, OrphansEndAtReleaseOrAtTheNextMount) {
       for (std::size_t i = 0; i < files.size(); ++i) {
         const std::string name = i == 3 ? "" : std::to_string(i);
         ASSERT_EQ(volume->create(kRootInode, name, file_with(0100644), {}, files[i]), 0);
-        ASSERT_EQ(volume->write(files[i], 0, bytes_of(std::string(9000, 'x'))), 0);
+        ASSERT_EQ(write_bytes(*volume, files[i], 0, bytes_of(std::string(9000, 'x'))), 0);
       }
       for (std::size_t i = 0; i < 3; ++i) {
         ASSERT_EQ(volume->remove(kRootInode, std::to_string(i), files[i]), 0);
@@ -247,11 +252,11 @@ TEST(Volume, AFailingDiskGivesErrorsAndLeavesWhatWasCommitted) {
       int failed = 0;
       for (std::uint64_t i = 0; failed == 0 && i < 100; ++i) {
         volume->begin_request(kNow);
-        failed = volume->write(file, i * 100'000, bytes_of(std::string(100'000, 'y')));
+        failed = write_bytes(*volume, file, i * 100'000, bytes_of(std::string(100'000, 'y')));
         failed = failed != 0 ? failed : volume->commit();
       }
       EXPECT_EQ(failed, EIO);
-      EXPECT_EQ(volume->write(file, 0, bytes_of("no")), EIO);
+      EXPECT_EQ(write_bytes(*volume, file, 0, bytes_of("no")), EIO);
       EXPECT_EQ(volume->commit(), EIO);
       disk.writes_left = ~std::size_t{0};
     }
@@ -287,8 +292,9 @@ TEST(Volume, WorksOnWhatMke2fsMakes) {
         ASSERT_EQ(volume->create(directory, "a name that is not short " + std::to_string(i),
                                  file_with(0100644), {}, file),
                   0);
-        ASSERT_EQ(
-            volume->write(file, 0, bytes_of(std::string(100 * static_cast<unsigned>(i), 'z'))), 0);
+        ASSERT_EQ(write_bytes(*volume, file, 0,
+                              bytes_of(std::string(100 * static_cast<unsigned>(i), 'z'))),
+                  0);
         if (i % 3 == 0) {
           ASSERT_EQ(volume->commit(), 0);
         }
@@ -310,11 +316,21 @@ TEST(Volume, WorksOnWhatMke2fsMakes) {
   }
 }
 
+// Not only the start of a disk says whether there is something on it.
+TEST(Volume, DoesNotFormatADiskWithSomethingAtItsEnd) {
+  std::vector<std::byte> image(kSize);
+  image[kSize - 500] = std::byte{1};
+  RecordingDisk disk(image);
+  MountedVolume volume(disk);
+  EXPECT_EQ(volume.result(), EINVAL);
+  EXPECT_EQ(disk.events(), 0u);
+}
+
 TEST(Volume, RefusesWhatItDoesNotKnow) {
   RecordingDisk other(std::vector<std::byte>(kSize, std::byte{0x5a}));
   MountedVolume volume(other);
   EXPECT_EQ(volume.result(), EINVAL);
-  EXPECT_EQ(volume->report(), "there is something else than ext4 on the disk");
+  EXPECT_EQ(volume->report(), "there is something else than ext4 on the disk; it stays as it is");
   EXPECT_EQ(other.events(), 0u);
 }
 

@@ -289,7 +289,7 @@ std::int64_t call_msync(Task& task) {
     }
     is_of_disk = is_of_disk || (segment->file != nullptr && is_on_disk(*segment->file));
   }
-  return (flags & MS_SYNC) != 0 && is_of_disk ? -disk_file_system().commit() : 0;
+  return (flags & MS_SYNC) != 0 && is_of_disk ? disk_file_system().sync(task) : 0;
 }
 
 constexpr CallEntry kCalls[] = {

@@ -280,8 +280,12 @@ std::int64_t make_child(Task& parent, const CloneRequest& request) {
 }
 
 std::int64_t resume_or(Task& task, const CloneRequest& request) {
-  // Only vfork(2) waits: its child has gone its own way.
-  return task.resumed ? task.progress : make_child(task, request);
+  if (task.resumed) {
+    // Only vfork(2) waits: its child has gone its own way, and signals count again.
+    task.uninterruptible = false;
+    return task.progress;
+  }
+  return make_child(task, request);
 }
 
 std::int64_t call_fork(Task& task) {

@@ -254,18 +254,17 @@ std::int64_t call_fsync(Task& task) {
     return -EINVAL;
   }
   // Elsewhere what is written is in memory, where it stays.
-  return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
+  return is_on_disk(file->node()) ? disk_file_system().sync(task) : 0;
 }
 std::int64_t call_syncfs(Task& task) {
   const Reference<File> file = file_of(task, task.arguments[0]);
   if (!file) {
     return -EBADF;
   }
-  return is_on_disk(file->node()) ? -disk_file_system().commit() : 0;
+  return is_on_disk(file->node()) ? disk_file_system().sync(task) : 0;
 }
-std::int64_t call_sync(Task& /*task*/) {
-  static_cast<void>(disk_file_system().commit());
-  return 0;
+std::int64_t call_sync(Task& task) {
+  return disk_file_system().sync(task) == kBlocked ? kBlocked : 0;
 }
 std::int64_t call_sync_file_range(Task& task) {
   constexpr std::uint64_t kKnown = 7;

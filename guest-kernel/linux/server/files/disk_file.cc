@@ -85,7 +85,7 @@ class DiskOpenFile : public File {
 }  // namespace
 
 DiskFile::DiskFile(Name name, const ext4::InodeRecord& record, std::uint32_t device)
-    : TmpfsFile(std::move(name), regular(record), device) {
+    : TmpfsFile(std::move(name), regular(record), device), allocated_(record.allocated) {
   take_record(attributes_, record);
   size_ = std::min(record.size, kMaximumSize);
   DiskFile*& first = disk_file_system().first_file;
@@ -109,8 +109,19 @@ DiskFile::~DiskFile() {
 
 Attributes DiskFile::attributes(const Process* viewer) const {
   Attributes attributes = Node::attributes(viewer);
-  attributes.allocated = (size_ + kPage - 1) / kPage * kPage;
+  DiskFileSystem& disk = disk_file_system();
+  Words words = {inode()};
+  if (!is_allocated_known_ && disk.call(Request::kGet, words) == 0) {
+    allocated_ = disk.record<ext4::InodeRecord>().allocated;
+    is_allocated_known_ = true;
+  }
+  attributes.allocated = allocated_;
   return attributes;
+}
+
+int DiskFile::change_bytes(Request request, Words& words) {
+  is_allocated_known_ = false;
+  return disk_file_system().change(request, words);
 }
 
 void DiskFile::drop_pages() {
@@ -266,11 +277,14 @@ std::int64_t DiskFile::write_through(const UserBuffer& buffer, std::uint64_t off
     }
     const auto count = static_cast<std::uint64_t>(taken);
     Words words = {inode(), at, count};
-    error = -disk.change(Request::kWrite, words);
+    error = -change_bytes(Request::kWrite, words);
     if (error == 0) {
-      keep_written(at, disk.data().first(count), size_);
-      size_ = std::max(size_, at + count);
-      done += count;
+      const std::uint64_t written = std::min(words[0], count);
+      keep_written(at, disk.data().first(written), size_);
+      size_ = std::max(size_, at + written);
+      done += written;
+      // The disk is full after them.
+      error = written < count ? -ENOSPC : 0;
     }
   }
   if (done == 0) {
@@ -295,9 +309,11 @@ int DiskFile::write_back() {
       }
       std::memcpy(disk.data().data() + count * kPage, memory_pool().at(page), kPage);
     }
-    Words words = {inode(), at * kPage, std::min(count * kPage, size_ - at * kPage)};
-    if (const int failed = disk.change(Request::kWrite, words)) {
-      return failed;
+    const std::uint64_t size = std::min(count * kPage, size_ - at * kPage);
+    Words words = {inode(), at * kPage, size};
+    const int failed = change_bytes(Request::kWrite, words);
+    if (failed != 0 || words[0] < size) {
+      return failed != 0 ? failed : ENOSPC;
     }
     at += count;
   }
@@ -315,38 +331,42 @@ Result<void> DiskFile::truncate(std::uint64_t size) {
     return fail(EFBIG);
   }
   Words words = {inode(), size};
-  if (const int failed = disk_file_system().change(Request::kTruncate, words)) {
+  if (const int failed = change_bytes(Request::kTruncate, words)) {
     return fail(failed);
   }
   return TmpfsFile::truncate(size);
 }
 
 Result<void> DiskFile::allocate(AllocationKind kind, std::uint64_t offset, std::uint64_t size) {
-  const bool keeps = kind == AllocationKind::kKeepSize;
   const bool punches = kind == AllocationKind::kPunchHole;
-  if (!keeps && !punches && kind != AllocationKind::kAllocate) {
-    return fail(EOPNOTSUPP);
-  }
+  const bool zeroes = kind == AllocationKind::kZero || kind == AllocationKind::kZeroKeepSize;
+  const bool keeps = kind == AllocationKind::kKeepSize || kind == AllocationKind::kZeroKeepSize;
   if (size > kMaximumSize || offset > kMaximumSize - size) {
     return fail(EFBIG);
   }
   Words words = {inode(), offset, size, keeps ? 1u : 0u};
-  if (const int failed =
-          disk_file_system().change(punches ? Request::kPunch : Request::kAllocate, words)) {
+  const Request request = punches ? Request::kPunch : zeroes ? Request::kZero : Request::kAllocate;
+  if (const int failed = change_bytes(request, words)) {
     return fail(failed);
   }
-  if (punches) {
+  if (punches || zeroes) {
     clear(offset, size);
     set_modified();
-  } else if (!keeps) {
+  }
+  if (!punches && !keeps) {
     size_ = std::max(size_, offset + size);
   }
   return {};
 }
 
-// Where its holes are is known on the disk only: it seems to have none.
 std::uint64_t DiskFile::seek(SeekTarget target, std::uint64_t offset) const {
-  return target == SeekTarget::kData ? offset : size_;
+  // What was written through a mapping is no hole.
+  static_cast<void>(const_cast<DiskFile*>(this)->write_back());
+  Words words = {inode(), offset, target == SeekTarget::kHole ? 1u : 0u};
+  if (disk_file_system().call(Request::kSeek, words) != 0) {
+    return target == SeekTarget::kData ? offset : size_;
+  }
+  return std::clamp(words[0], offset, std::max(offset, size_));
 }
 
 Result<Reference<File>> DiskFile::open(std::uint32_t flags, Process& /*opener*/) {

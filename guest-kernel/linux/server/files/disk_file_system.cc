@@ -1,15 +1,16 @@
 #include "guest-kernel/linux/server/files/disk_file_system.h"
 
 #include <asm/statfs.h>
+#include <linux/magic.h>
 
 #include <algorithm>
 #include <cstring>
 #include <new>
 
-#include "guest-kernel/ext4/role.h"
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/format.h"
 #include "guest-kernel/linux/server/files/disk_nodes.h"
+#include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -62,6 +63,13 @@ int DiskFileSystem::mount() {
     say(report, failed);
   }
   state_ = failed == 0 ? state_ : State::kFailed;
+  if (failed != 0 || words[0] != 0) {
+    for (const Mount& each : mounts()) {
+      if (each.magic == EXT4_SUPER_MAGIC) {
+        set_read_only(each.device);
+      }
+    }
+  }
   return failed;
 }
 
@@ -77,6 +85,7 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
   if (guest::call(port_, message) != guest::Status::kOk) {
     state_ = State::kFailed;
     cancel();
+    end_commit(EIO);
     say("the program that keeps it died; what was committed is safe", 0);
     return EIO;
   }
@@ -87,24 +96,98 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
 
 int DiskFileSystem::change(ext4::Request request, Words& words) {
   const int failed = call(request, words);
-  if (failed == 0 && !is_set()) {
-    set(guest::monotonic_ns() + kCommitInterval);
+  if (failed == 0) {
+    is_changed_ = true;
+    if (!is_set()) {
+      set(guest::monotonic_ns() + kCommitInterval);
+    }
   }
   return failed;
+}
+
+int DiskFileSystem::write_back_files() {
+  for (DiskFile* file = first_file; file != nullptr; file = file->next_file) {
+    if (const int failed = file->write_back()) {
+      return failed;
+    }
+  }
+  return 0;
 }
 
 int DiskFileSystem::commit() {
   if (state_ == State::kUnknown) {
     return 0;
   }
-  for (DiskFile* file = first_file; file != nullptr; file = file->next_file) {
-    if (const int failed = file->write_back()) {
-      return failed;
-    }
+  if (const int failed = write_back_files()) {
+    return failed;
   }
-  cancel();
+  if (!is_committing_) {
+    cancel();
+  }
+  is_changed_ = false;
   Words words{};
   return call(ext4::Request::kCommit, words);
+}
+
+int DiskFileSystem::start_commit() {
+  if (const int failed = write_back_files()) {
+    return failed;
+  }
+  Words words{};
+  if (const int failed = call(ext4::Request::kStartCommit, words)) {
+    return failed;
+  }
+  is_changed_ = false;
+  is_committing_ = true;
+  ++started_;
+  // Then expire() sees whether the program still lives.
+  set(guest::monotonic_ns() + kCommitInterval);
+  return 0;
+}
+
+void DiskFileSystem::end_commit(int result) {
+  if (is_committing_) {
+    is_committing_ = false;
+    ended_ = started_;
+    commit_result_ = result;
+    cancel();
+    if (is_changed_ && state_ == State::kMounted) {
+      set(guest::monotonic_ns() + kCommitInterval);
+    }
+    commits_.wake();
+  }
+}
+
+void DiskFileSystem::take_commit() {
+  if (is_committing_) {
+    Words words{};
+    end_commit(call(ext4::Request::kCommitResult, words));
+  }
+}
+
+std::int64_t DiskFileSystem::sync(Task& task) {
+  if (state_ == State::kUnknown) {
+    return 0;
+  }
+  if (task.progress == 0) {
+    // One that is under way may have passed by what is meant.
+    task.progress = started_ + 1;
+  }
+  // Signals count again once it is over.
+  task.uninterruptible = false;
+  if (ended_ >= task.progress) {
+    return -commit_result_;
+  }
+  if (state_ == State::kFailed) {
+    return -EIO;
+  }
+  if (!is_committing_) {
+    if (const int failed = start_commit()) {
+      return -failed;
+    }
+  }
+  task.uninterruptible = true;
+  return task.wait(commits_);
 }
 
 int DiskFileSystem::describe(struct statfs& result) {
@@ -122,7 +205,9 @@ int DiskFileSystem::describe(struct statfs& result) {
 }
 
 void DiskFileSystem::expire() {
-  if (state_ == State::kMounted && commit() != 0) {
+  if (is_committing_) {
+    take_commit();
+  } else if (state_ == State::kMounted && commit() != 0) {
     say("what was written cannot be committed", EIO);
   }
 }

@@ -7,7 +7,9 @@
 #include <string_view>
 
 #include "guest-kernel/ext4/protocol.h"
+#include "guest-kernel/ext4/role.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
+#include "guest-kernel/linux/server/task.h"
 
 struct statfs;
 
@@ -16,8 +18,8 @@ namespace linux_server {
 class DiskFile;
 
 // The file system of the machine's disk, which a program of its own keeps (guest-kernel/ext4). It
-// is started and mounted when something first asks for it. Methods return 0 or an errno; each call
-// waits for that program, and the server with it.
+// is started and mounted when something first asks for it. Methods return 0 or an errno; each but
+// sync() waits for that program, and the server with it.
 class DiskFileSystem : private EventTimer {
  public:
   using Words = std::array<std::uint64_t, 8>;
@@ -36,6 +38,11 @@ class DiskFileSystem : private EventTimer {
   int change(ext4::Request request, Words& words);
   // After it all changes survive a power cut.
   int commit();
+  // The same for a program's call, which waits for it while others go on: what the call returns, or
+  // kBlocked.
+  std::int64_t sync(Task& task);
+  // A commit that was started has ended.
+  void take_commit();
   // What statfs(2) says of its size.
   int describe(struct statfs& result);
   // Commits, and leaves nothing to replay.
@@ -64,6 +71,9 @@ class DiskFileSystem : private EventTimer {
  private:
   enum class State : std::uint8_t { kUnknown, kMounted, kFailed };
 
+  int write_back_files();
+  int start_commit();
+  void end_commit(int result);
   void expire() override;
   void say(std::string_view text, int error) const;
 
@@ -71,6 +81,13 @@ class DiskFileSystem : private EventTimer {
   std::uint64_t port_ = 0;
   std::uint64_t calls_ = 0;
   std::byte* shared_ = nullptr;
+  bool is_changed_ = false;  // since the last commit was started
+  bool is_committing_ = false;
+  // Commits that sync() started, and those of them that have ended, the last with that result.
+  std::int64_t started_ = 0;
+  std::int64_t ended_ = 0;
+  int commit_result_ = 0;
+  WaitQueue commits_;
 };
 
 // The one.

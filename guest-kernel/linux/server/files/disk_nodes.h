@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
@@ -9,6 +10,9 @@
 // Files and directories of the disk: names and attributes are kept here once they were asked for,
 // bytes in pages as tmpfs has them. Each change goes to the file system's program at once.
 namespace linux_server {
+
+// The extended attributes of a node of the disk.
+AttributeStore* disk_attributes(const Node& node);
 
 // A regular file.
 class DiskFile : public TmpfsFile {
@@ -25,6 +29,7 @@ class DiskFile : public TmpfsFile {
   Result<void> truncate(std::uint64_t size) override;
   Result<void> allocate(AllocationKind kind, std::uint64_t offset, std::uint64_t size) override;
   std::uint64_t seek(SeekTarget target, std::uint64_t offset) const override;
+  AttributeStore* extended_attributes() override { return disk_attributes(*this); }
 
   std::int64_t read_through(const UserBuffer& buffer, std::uint64_t offset);
   std::int64_t write_through(const UserBuffer& buffer, std::uint64_t offset);
@@ -37,6 +42,8 @@ class DiskFile : public TmpfsFile {
   DiskFile* previous_file = nullptr;
 
  private:
+  // The same as DiskFileSystem::change().
+  int change_bytes(ext4::Request request, std::array<std::uint64_t, 8>& words);
   int load(std::uint64_t offset, std::uint64_t size);
   int load_pages(std::uint64_t first, std::uint64_t count);
   static void shed_pages();
@@ -45,6 +52,9 @@ class DiskFile : public TmpfsFile {
   void keep_written(std::uint64_t offset, std::span<const std::byte> bytes, std::uint64_t old_size);
 
   bool may_be_dirty_ = false;  // a program may have written through a mapping
+  // What it has on the disk, until that is changed.
+  mutable std::uint64_t allocated_;
+  mutable bool is_allocated_known_ = true;
 };
 
 // A link, named pipe, socket or device.
@@ -56,6 +66,7 @@ class DiskSpecial : public TmpfsSpecial {
   std::uint64_t size() const override { return size_; }
   Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override;
   Result<void> change(const AttributeChange& change) override;
+  AttributeStore* extended_attributes() override { return disk_attributes(*this); }
 
  private:
   std::uint64_t size_;
@@ -79,6 +90,7 @@ class DiskDirectory : public TmpfsDirectory {
   Result<void> rename(std::string_view name, Node& child, Node& to, std::string_view new_name,
                       Node* existing, bool exchange) override;
   Result<void> change(const AttributeChange& change) override;
+  AttributeStore* extended_attributes() override { return disk_attributes(*this); }
 
  protected:
   Node* make_child(Name name, const NewNode& what) override;

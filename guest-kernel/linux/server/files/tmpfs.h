@@ -37,6 +37,7 @@ class TmpfsFile : public Node {
   Result<void> truncate(std::uint64_t size) override;
   Result<void> allocate(AllocationKind kind, std::uint64_t offset, std::uint64_t size) override;
   std::uint64_t seek(SeekTarget target, std::uint64_t offset) const override;
+  AttributeStore* extended_attributes() override { return memory_attributes(); }
 
   // Copies between the pages and a program or a buffer: at most `size` bytes, fewer where the other
   // side or memory ends. Negative errno.
@@ -79,6 +80,7 @@ class TmpfsDirectory : public Directory {
                       Node* existing, bool exchange) override;
   Result<void> change(const AttributeChange& change) override;
   Reference<Node> look_up(std::string_view name, Process* viewer) override;
+  AttributeStore* extended_attributes() override { return memory_attributes(); }
 
  protected:
   // A new node of the kind that `what` says, without a place yet. Null: no memory.
@@ -100,6 +102,7 @@ class TmpfsSpecial : public Node {
   Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override;
   Result<Reference<File>> open(std::uint32_t flags, Process& opener) override;
   Result<void> change(const AttributeChange& change) override;
+  AttributeStore* extended_attributes() override { return memory_attributes(); }
 
  private:
   Name target_;

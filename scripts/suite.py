@@ -20,6 +20,7 @@ RESULTS = BUILD / "results"
 JOBS = os.cpu_count() or 1
 FUZZ_SECONDS = int(os.environ.get("ENSEMBLE_FUZZ_SECONDS", "60"))
 MINIMUM_COVERAGE = 85
+POWER_CUTS = int(os.environ.get("ENSEMBLE_POWER_CUTS", "200"))
 CALL_SECONDS = 60
 NIGHTLY_CALL_SECONDS = 600
 
@@ -137,6 +138,20 @@ def stage_programs(report):
     """Debian's programs in a device: shell, compiler, database, archives, Python"""
     build("release")
     run_ctest(report, "programs", "release", "--label-regex", "^programs$", without="^contract$")
+
+
+def stage_power_cuts(report):
+    """200 power cuts: half of them while dd writes to /data, half while SQLite does, with both journals"""
+    build("release")
+    runs = {"dd": ("integration_test", "Disk.LosesNothing*", POWER_CUTS // 2),
+            "sqlite3, write-ahead log": ("programs_test", "*PowerCut*/wal", POWER_CUTS // 4),
+            "sqlite3, rollback journal": ("programs_test", "*PowerCut*/delete", POWER_CUTS // 4)}
+    for name, (program, tests, cuts) in runs.items():
+        if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+            report.add("skipped", "power-cuts", name, "/dev/kvm is missing or forbidden on this host")
+            continue
+        check(report, "power-cuts", f"{name}, {cuts} cuts", [f"build/release/bin/{program}", f"--gtest_filter={tests}"],
+              timeout=7200, environment={"ENSEMBLE_POWER_CUTS": str(cuts)})
 
 
 def stage_linux_programs(report):
@@ -328,13 +343,14 @@ STAGES = {
     "coverage": stage_coverage,
     "contract": stage_contract,
     "linux-programs": stage_linux_programs,
+    "power-cuts": stage_power_cuts,
     "tidy": stage_tidy,
 }
 
 
 # Not part of a plain run: some take as long as all the others, and the guest does not keep all of the
 # contract yet.
-ON_REQUEST = ("contract", "linux-programs", "tidy")
+ON_REQUEST = ("contract", "linux-programs", "power-cuts", "tidy")
 
 
 def kernel():

@@ -1,57 +1,35 @@
 // Debian's own programs, unchanged, in a device: short forms of what scripts/linux-programs runs at
 // length. The root comes from scripts/rootfs, made once and kept in the build folder.
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <string>
 
 #include "tests/integration/ensemble_process.h"
 #include "tests/integration/lane.h"
+#include "tests/programs/debian_root.h"
 
 namespace ensemble::programs {
 namespace {
 
-using integration::Arguments;
-using integration::ChildProcess;
 using integration::Outcome;
 using std::chrono::seconds;
 using testing::HasSubstr;
-
-const Arguments kPackages = {"bash", "coreutils", "dash",      "findutils", "gawk",    "gcc",
-                             "grep", "gzip",      "libc6-dev", "lua5.4",    "make",    "python3",
-                             "sed",  "sqlite3",   "stress-ng", "tar",       "xz-utils"};
-
-// Held while a root is made: cases are processes of their own, and run at the same time.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& path)
-      : file_(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644)) {
-    EXPECT_TRUE(file_ && ::flock(file_.get(), LOCK_EX) == 0) << path;
-  }
-
- private:
-  vmm::FileDescriptor file_;
-};
 
 class Programs : public testing::Test {
  protected:
   void SetUp() override {
     REQUIRE_KVM();
-    make_root();
+    REQUIRE_DEBIAN_ROOT();
   }
 
   // Runs a script for bash in a directory that may be written. Its errors go to the output.
   static Outcome run(const std::string& script) {
     return integration::run_ensemble(
-        {"run", "phone", "--cpus", "2", "--rootfs", root(), "--", "/bin/bash", "-c",
+        {"run", "phone", "--cpus", "2", "--rootfs", debian_root(), "--", "/bin/bash", "-c",
          "export PATH=/usr/bin:/bin HOME=/tmp; cd /tmp; exec 2>&1\n" + script},
         {}, integration::on_lane_s() ? seconds(600) : seconds(150));
   }
@@ -70,34 +48,6 @@ class Programs : public testing::Test {
     std::ifstream file(path);
     EXPECT_TRUE(file) << path;
     return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  // A list that changes makes another root.
-  static std::string root() {
-    std::string names;
-    for (const std::string& package : kPackages) {
-      names += package + " ";
-    }
-    return std::string(ENSEMBLE_ROOTS "/root-") + std::to_string(std::hash<std::string>()(names)) +
-           ".cpio";
-  }
-
-  static void make_root() {
-    const FolderLock lock(ENSEMBLE_ROOTS "/roots.lock");
-    if (std::filesystem::exists(root())) {
-      return;
-    }
-    if (integration::on_lane_s()) {
-      GTEST_SKIP() << "the root file system was not made on the host before";
-    }
-    Arguments arguments{"-o", root()};
-    arguments.insert(arguments.end(), kPackages.begin(), kPackages.end());
-    const Outcome made =
-        ChildProcess(ENSEMBLE_SOURCE "/scripts/rootfs", arguments).wait(seconds(240));
-    if (made.errors.find("cannot download") != std::string::npos) {
-      GTEST_SKIP() << "Debian's packages are out of reach: " << made.errors;
-    }
-    ASSERT_EQ(made.exit_code, 0) << made.errors;
   }
 };
 

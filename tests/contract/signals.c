@@ -1,5 +1,6 @@
 // Sending, handling, blocking and waiting for signals: signal(7), sigaction(2), sigprocmask(2).
 #include <setjmp.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include "contract.h"
@@ -517,4 +518,36 @@ BEHAVIOUR(stop_comes_before_a_handler) {
   MUST(kill(child, SIGCONT));
   say_end("child", child);
   SHOW(read(handled[0], &byte, 1));
+}
+
+// RLIMIT_SIGPENDING counts what waits of a user, in the whole system.
+BEHAVIOUR(queue_has_a_limit) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    const struct rlimit limit = {10, 10};
+    MUST(setrlimit(RLIMIT_SIGPENDING, &limit));
+    const uid_t user = 100000 + (uid_t)getpid();
+    MUST(setresuid(user, user, user));
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigaddset(&set, SIGRTMIN + 1);
+    MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+    int queued = 0;
+    while (queued < 100 && sigqueue(getpid(), SIGRTMIN, (union sigval){0}) == 0) {
+      ++queued;
+    }
+    say("%d, then %s", queued, error_name(errno));
+    // kill(2) always succeeds, and its signal tells less.
+    SHOW(kill(getpid(), SIGRTMIN + 1));
+    timer_t timer;
+    SHOW(timer_create(CLOCK_MONOTONIC, NULL, &timer));
+    const struct timespec no_time = {0, 0};
+    siginfo_t info;
+    FACT(sigtimedwait(&set, &info, &no_time) == SIGRTMIN);
+    SHOW(sigqueue(getpid(), SIGRTMIN, (union sigval){0}));
+    SHOW(sigqueue(getpid(), SIGRTMIN, (union sigval){0}));
+    _exit(0);
+  }
+  say_end("child", child);
 }

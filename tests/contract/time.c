@@ -326,3 +326,74 @@ BEHAVIOUR(time_of_children) {
   SHOW(getrusage(77, &usage));
   SHOW(getrusage(RUSAGE_THREAD, &usage));
 }
+
+// Many timers, far shorter than anybody can follow, leave everybody else their time.
+BEHAVIOUR(many_short_timers) {
+  const pid_t child = start_child();
+  if (child == 0) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    const struct itimerspec often = {{0, 1}, {0, 1}};
+    for (int i = 0; i < 200; ++i) {
+      timer_t timer;
+      MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+      MUST(timer_settime(timer, 0, &often, NULL));
+    }
+    sleep_ms(100);
+    siginfo_t info;
+    bool all_overran = true;
+    for (int i = 0; i < 200; ++i) {
+      const struct timespec no_time = {0, 0};
+      MUST(sigtimedwait(&set, &info, &no_time));
+      all_overran = all_overran && info.si_overrun > 1000;
+    }
+    FACT(all_overran);
+    _exit(0);
+  }
+  say_end("child", child);
+}
+
+// A timer whose signal is ignored goes on; one whose signal is dropped, too.
+BEHAVIOUR(ignored_timer_goes_on) {
+  const int signal = SIGRTMIN;
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signal};
+  const struct itimerspec often = {{0, 5000000}, {0, 5000000}};
+  MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  on_signal(signal, SIG_IGN, 0);
+  MUST(timer_settime(timer, 0, &often, NULL));
+  sleep_ms(30);
+  on_signal(signal, count_signal, 0);
+  while (signal_count < 3) {
+    pause();
+  }
+  FACT(signal_count >= 3);
+  struct itimerspec left;
+  MUST(timer_gettime(timer, &left));
+  FACT(left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 5000000);
+  SHOW(timer_delete(timer));
+}
+
+// One that tells nobody can be looked at.
+BEHAVIOUR(silent_timer) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_NONE};
+  const struct itimerspec often = {{0, 1000000}, {0, 1000000}};
+  MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  MUST(timer_settime(timer, 0, &often, NULL));
+  sleep_ms(5);
+  struct itimerspec left;
+  MUST(timer_gettime(timer, &left));
+  FACT(left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 1000000);
+  const struct itimerspec once = {{0, 0}, {0, 1000000}};
+  MUST(timer_settime(timer, 0, &once, NULL));
+  sleep_ms(5);
+  MUST(timer_gettime(timer, &left));
+  say("%ld s, %ld ns left", (long)left.it_value.tv_sec, left.it_value.tv_nsec);
+}

@@ -4,16 +4,18 @@
 
 namespace linux_server {
 
-bool PendingSignals::add(const SignalInfo& info) {
+bool PendingSignals::add(const SignalInfo& info, bool room) {
   const std::uint32_t number = info.number();
   const bool real_time = number >= kFirstRealTime;
-  if (!real_time && (set_ & signal_bit(number)) != 0) {
+  const bool is_timer = info.code() == SignalInfo::kTimer;
+  if (!real_time && !is_timer && (set_ & signal_bit(number)) != 0) {
     return true;
   }
-  Entry* entry = count_ < kMaximumQueued ? new Entry{info, nullptr} : nullptr;
+  Entry* entry = room && count_ < kMaximumQueued ? new Entry{info, nullptr} : nullptr;
   if (entry == nullptr) {
-    set_ |= real_time ? 0 : signal_bit(number);
-    return false;
+    const bool is_lost = is_timer || (real_time && info.code() != SignalInfo::kUser);
+    set_ |= is_lost ? 0 : signal_bit(number);
+    return !is_lost;
   }
   Entry** end = &first_;
   while (*end != nullptr) {
@@ -50,14 +52,14 @@ SignalInfo PendingSignals::take(std::uint32_t number) {
   return taken;
 }
 
-SignalInfo* PendingSignals::find_timer(std::uint32_t number, std::uint32_t timer) {
-  for (Entry* entry = first_; entry != nullptr; entry = entry->next) {
+bool PendingSignals::has_timer(std::uint32_t number, std::uint32_t timer) const {
+  for (const Entry* entry = first_; entry != nullptr; entry = entry->next) {
     if (entry->info.number() == number && entry->info.code() == SignalInfo::kTimer &&
         static_cast<std::uint32_t>(entry->info.words[2]) == timer) {
-      return &entry->info;
+      return true;
     }
   }
-  return nullptr;
+  return false;
 }
 
 void PendingSignals::clear(std::uint64_t set) {

@@ -35,6 +35,7 @@ constexpr std::uint64_t signal_bit(std::uint64_t number) {
 }
 
 // Signals that wait to be delivered: one of each ordinary number, a queue of each real-time one.
+// Those of timers all wait, for each tells its timer that it may go on.
 class PendingSignals {
  public:
   static constexpr std::uint32_t kFirstRealTime = 32;
@@ -46,13 +47,14 @@ class PendingSignals {
   ~PendingSignals() { clear(~std::uint64_t{0}); }
 
   std::uint64_t set() const { return set_; }
-  // False: the queue is full, or there is no memory. An ordinary signal is then pending all the
-  // same, without what it tells.
-  bool add(const SignalInfo& info);
+  // False: the queue is full (as it is without `room`), or there is no memory. An ordinary signal,
+  // and one of kill(2), is pending even then, without what it tells.
+  bool add(const SignalInfo& info, bool room = true);
+  std::uint32_t count() const { return count_; }
   // Takes the first one of `number`, which is in set().
   SignalInfo take(std::uint32_t number);
-  // What waits of the timer with that id (timer_create(2)); null: nothing.
-  SignalInfo* find_timer(std::uint32_t number, std::uint32_t timer);
+  // Whether one waits of the timer with that id (timer_create(2)).
+  bool has_timer(std::uint32_t number, std::uint32_t timer) const;
   // Forgets all of the signals in `set`.
   void clear(std::uint64_t set);
 

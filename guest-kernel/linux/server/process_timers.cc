@@ -10,8 +10,6 @@
 namespace linux_server {
 namespace {
 
-// How often a timer rings at most: the program is to get some time itself.
-constexpr std::uint64_t kLeastWait = 1'000'000;
 // How often the time that a process uses is looked at, at most: Linux's tick.
 constexpr std::uint64_t kTick = 4'000'000;
 constexpr std::uint32_t kMostOverruns = 0x7fff'ffff;
@@ -22,7 +20,9 @@ class IntervalTimer : public ProcessTimer {
       : ProcessTimer(process, clock), signal_(signal) {}
 
  private:
-  void ring(std::uint64_t /*periods*/) override {
+  void ring() override {
+    const bool is_pending = (process().pending.set() & signal_bit(signal_)) != 0;
+    go_on(is_pending ? kLongWait : kLeastWait);
     send_signal(process(), SignalInfo::of(signal_, SignalInfo::kKernel));
   }
   Signal signal_;
@@ -34,7 +34,8 @@ class LimitTimer : public ProcessTimer {
   explicit LimitTimer(Process& process) : ProcessTimer(process, {TimerClock::Kind::kUsed}) {}
 
  private:
-  void ring(std::uint64_t /*periods*/) override {
+  void ring() override {
+    go_on(kLeastWait);
     const std::uint64_t used = time_of(process()).total() / kNanosecondsPerSecond;
     const bool over = used >= process().limits[shim::kProcessorTimeLimit].maximum;
     send_signal(process(),
@@ -65,14 +66,18 @@ ProcessTimer::Setting ProcessTimer::setting() const {
     return {interval_, 0};
   }
   const std::uint64_t now = read_timer_clock(process_, clock_);
-  return {interval_, next_ > now ? next_ - now : 1};
+  if (next_ > now || is_set()) {
+    return {interval_, next_ > now ? next_ - now : 1};
+  }
+  // It stands still.
+  return {interval_, interval_ != 0 ? interval_ - (now - next_) % interval_ : 0};
 }
 
 void ProcessTimer::start(const std::uint64_t* next, std::uint64_t interval) {
   cancel();
   next_ = next != nullptr ? std::max<std::uint64_t>(*next, 1) : 0;
   interval_ = interval;
-  if (next_ != 0) {
+  if (next_ != 0 && is_audible()) {
     arm();
   }
 }
@@ -94,22 +99,22 @@ void ProcessTimer::expire() {
     arm();
     return;
   }
-  std::uint64_t periods = 1;
-  if (interval_ == 0) {
-    next_ = 0;
-  } else {
-    periods = (now - next_) / interval_ + 1;
-    next_ += periods * interval_;
-    // Periods that are shorter count as overruns.
-    arm(kLeastWait);
-  }
-  ring(periods);
+  ring();
 }
 
-void PosixTimer::ring(std::uint64_t periods) {
-  if (event_.signal == 0) {
-    return;
+std::uint64_t ProcessTimer::go_on(std::uint64_t least_wait) {
+  if (interval_ == 0) {
+    next_ = 0;
+    return 1;
   }
+  const std::uint64_t now = read_timer_clock(process_, clock_);
+  const std::uint64_t periods = now >= next_ ? (now - next_) / interval_ + 1 : 0;
+  next_ += periods * interval_;
+  arm(least_wait);
+  return periods;
+}
+
+void PosixTimer::ring() {
   Task* receiver = nullptr;
   if (event_.task != 0) {
     receiver = find_task(event_.task);
@@ -118,21 +123,29 @@ void PosixTimer::ring(std::uint64_t periods) {
     }
   }
   PendingSignals& pending = receiver != nullptr ? receiver->pending : process().pending;
-  const auto more = static_cast<std::uint32_t>(std::min<std::uint64_t>(periods, kMostOverruns));
-  if (SignalInfo* waiting = pending.find_timer(event_.signal, id_); waiting != nullptr) {
-    overruns_ = std::min(overruns_ + more, kMostOverruns);
-    waiting->words[2] = id_ | std::uint64_t{overruns_} << 32;
+  is_pending_ = true;
+  if (pending.has_timer(event_.signal, id_)) {
+    return;  // from before it was set anew
+  }
+  SignalInfo info = SignalInfo::of(event_.signal, SignalInfo::kTimer);
+  info.words[2] = id_;
+  info.words[3] = event_.has_value ? event_.value : id_;
+  const Sent sent =
+      receiver != nullptr ? send_signal_to_task(*receiver, info) : send_signal(process(), info);
+  if (sent != Sent::kPending && is_pending_) {
+    is_pending_ = false;
+    go_on(kLongWait);
+  }
+}
+
+void PosixTimer::taken(SignalInfo& info) {
+  if (!is_pending_) {
     return;
   }
-  overruns_ = more - 1;
-  SignalInfo info = SignalInfo::of(event_.signal, SignalInfo::kTimer);
+  is_pending_ = false;
+  const std::uint64_t missed = std::max<std::uint64_t>(go_on(kLeastWait), 1) - 1;
+  overruns_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(missed, kMostOverruns));
   info.words[2] = id_ | std::uint64_t{overruns_} << 32;
-  info.words[3] = event_.has_value ? event_.value : id_;
-  if (receiver != nullptr) {
-    send_signal_to_task(*receiver, info);
-  } else {
-    send_signal(process(), info);
-  }
 }
 
 ProcessTimers::ProcessTimers(Process& process) : process_(process) {
@@ -165,12 +178,7 @@ void ProcessTimers::watch_processor_limit() {
 }
 
 std::int64_t ProcessTimers::create(const TimerClock& clock, const TimerEvent& event) {
-  std::uint32_t count = 0;
-  for (const PosixTimer* each = first_; each != nullptr; each = each->next_) {
-    ++count;
-  }
-  if (count >=
-      std::min<std::uint64_t>(kMaximum, process_.limits[shim::kPendingSignalLimit].current)) {
+  if (count_ >= kMaximum || !has_signal_room(process_)) {
     return -EAGAIN;
   }
   while (find(next_id_) != nullptr) {
@@ -182,6 +190,7 @@ std::int64_t ProcessTimers::create(const TimerClock& clock, const TimerEvent& ev
   }
   timer->next_ = first_;
   first_ = timer;
+  ++count_;
   next_id_ = (next_id_ + 1) & 0x7fff'ffff;
   return timer->id();
 }
@@ -198,8 +207,18 @@ void ProcessTimers::remove(PosixTimer& timer) {
   for (PosixTimer** link = &first_; *link != nullptr; link = &(*link)->next_) {
     if (*link == &timer) {
       *link = timer.next_;
+      --count_;
       delete &timer;
       return;
+    }
+  }
+}
+
+void ProcessTimers::signals_dropped(std::uint64_t set) {
+  for (PosixTimer* timer = first_; timer != nullptr; timer = timer->next_) {
+    if (timer->is_pending_ && (set & signal_bit(timer->event_.signal)) != 0) {
+      timer->is_pending_ = false;
+      timer->go_on(ProcessTimer::kLongWait);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "guest-kernel/linux/server/ipc/event_timer.h"
+#include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/result.h"
 
@@ -37,6 +38,11 @@ class ProcessTimer : public EventTimer {
   ProcessTimer(Process& process, const TimerClock& clock) : process_(process), clock_(clock) {}
   virtual ~ProcessTimer() = default;
 
+  // Until a program has had some time for itself, and one that does not look has to do without for
+  // longer.
+  static constexpr std::uint64_t kLeastWait = 1'000'000;  // ns
+  static constexpr std::uint64_t kLongWait = 10'000'000;  // ns
+
   const TimerClock& clock() const { return clock_; }
   Setting setting() const;
   // `next`: what the clock shows when it expires; null: it is stopped.
@@ -44,11 +50,16 @@ class ProcessTimer : public EventTimer {
 
  protected:
   Process& process() const { return process_; }
+  // How many periods have passed since it expired, that one included. It is set for the end of the
+  // period that has begun, but not before `least_wait` (ns) has passed.
+  std::uint64_t go_on(std::uint64_t least_wait);
 
  private:
   void expire() override;
-  // It has expired `periods` times since it last did.
-  virtual void ring(std::uint64_t periods) = 0;
+  // It has expired. It stays as it is until go_on().
+  virtual void ring() = 0;
+  // Whether it does anything when it expires.
+  virtual bool is_audible() const { return true; }
   void arm(std::uint64_t least_wait = 0);  // ns
 
   Process& process_;
@@ -86,8 +97,11 @@ class ProcessTimers : public Counted {
 
   // The number of a new timer, or a negative errno.
   std::int64_t create(const TimerClock& clock, const TimerEvent& event);
+  std::uint32_t count() const { return count_; }
   // Null: there is none.
   PosixTimer* find(std::uint64_t id);
+  // Signals of these numbers are no longer pending, and nobody has had them.
+  void signals_dropped(std::uint64_t set);
   void remove(PosixTimer& timer);
   // exec(2): those of timer_create(2) go.
   void remove_all();
@@ -98,10 +112,12 @@ class ProcessTimers : public Counted {
   ProcessTimer* limit_ = nullptr;
   bool is_complete_ = false;
   PosixTimer* first_ = nullptr;
+  std::uint32_t count_ = 0;
   std::uint32_t next_id_ = 0;
 };
 
-// timer_create(2).
+// timer_create(2). It stands still while its signal is pending: what it missed is counted when the
+// signal is taken.
 class PosixTimer : public ProcessTimer {
  public:
   PosixTimer(Process& process, const TimerClock& clock, const TimerEvent& event, std::uint32_t id)
@@ -110,15 +126,23 @@ class PosixTimer : public ProcessTimer {
   std::uint32_t id() const { return id_; }
   // Expirations that the last signal stands for beside its own.
   std::uint32_t overruns() const { return overruns_; }
-  void forget_overruns() { overruns_ = 0; }
+  // Forgets how it was set before.
+  void forget() {
+    overruns_ = 0;
+    is_pending_ = false;
+  }
+  // Its signal is being delivered: `info` is to tell of what was missed.
+  void taken(SignalInfo& info);
 
  private:
   friend class ProcessTimers;
-  void ring(std::uint64_t periods) override;
+  void ring() override;
+  bool is_audible() const override { return event_.signal != 0; }
 
   TimerEvent event_;
   std::uint32_t id_;
   std::uint32_t overruns_ = 0;
+  bool is_pending_ = false;
   PosixTimer* next_ = nullptr;
 };
 

@@ -188,9 +188,12 @@ void Server::flush_output() {
 bool Server::create_timer() {
   const Slot signal = slots_.allocate();
   const Slot timer = slots_.allocate();
-  if (guest::copy_capability(abi::kSelfSlot, signal, info_.slot_of(Role::kOwnPort),
+  if (signal == guest::kNoSlot || timer == guest::kNoSlot ||
+      guest::copy_capability(abi::kSelfSlot, signal, info_.slot_of(Role::kOwnPort),
                              abi::kRightSignal, kTimerSignal) != Status::kOk ||
       guest::create_timer(timer, signal) != Status::kOk) {
+    delete_slot(signal);
+    delete_slot(timer);
     return false;
   }
   timer_ = timer;

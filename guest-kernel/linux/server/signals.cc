@@ -85,10 +85,7 @@ void cancel_opposites(Process& process, std::uint32_t number) {
   if (opposites == 0) {
     return;
   }
-  process.pending.clear(opposites);
-  for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
-    task->pending.clear(opposites);
-  }
+  drop_signals(process, opposites);
   if (number == kSignalContinue) {
     continue_process(process);
   }
@@ -109,6 +106,17 @@ Task* find_receiver(Process& process, std::uint32_t number) {
   return found;
 }
 
+SignalInfo take_from(Process& process, PendingSignals& pending, std::uint32_t number) {
+  SignalInfo info = pending.take(number);
+  if (info.code() == SignalInfo::kTimer && process.timers) {
+    PosixTimer* timer = process.timers->find(static_cast<std::uint32_t>(info.words[2]));
+    if (timer != nullptr) {
+      timer->taken(info);
+    }
+  }
+  return info;
+}
+
 // The signal is pending; `receiver` (may be null) does not block it.
 void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals& pending) {
   publish_signals(process);
@@ -122,7 +130,7 @@ void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals&
     return;
   }
   if (effect == Effect::kStop && process.state == ProcessState::kRunning) {
-    pending.take(number);
+    take_from(process, pending, number);
     publish_signals(process);
     if (may_stop(process, number)) {
       stop_process(process, number);
@@ -132,18 +140,23 @@ void act(Process& process, Task* receiver, std::uint32_t number, PendingSignals&
   notify(*receiver);
 }
 
-void send(Process& process, Task* task, const SignalInfo& info) {
+Sent send(Process& process, Task* task, const SignalInfo& info) {
   const std::uint32_t number = info.number();
   if (process.state == ProcessState::kEnded || process.is_condemned || process.tasks() == nullptr) {
-    return;
+    return Sent::kIgnored;
   }
   cancel_opposites(process, number);
   const Task& judge = task != nullptr ? *task : process.task();
   if (is_ignored(process, number) && (blocked_signals(judge) & signal_bit(number)) == 0) {
-    return;
+    return Sent::kIgnored;
   }
   PendingSignals& pending = task != nullptr ? task->pending : process.pending;
-  pending.add(info);
+  // A timer has had room since it was made.
+  const bool is_limited =
+      number >= PendingSignals::kFirstRealTime && info.code() != SignalInfo::kTimer;
+  if (!pending.add(info, !is_limited || has_signal_room(process))) {
+    return Sent::kNoRoom;
+  }
   process.signals_arrived.wake();
   signal_arrivals().wake(kReadable);
   Task* receiver = task == nullptr ? find_receiver(process, number)
@@ -153,6 +166,7 @@ void send(Process& process, Task* task, const SignalInfo& info) {
     receiver = &process.task();
   }
   act(process, receiver, number, pending);
+  return Sent::kPending;
 }
 
 }  // namespace
@@ -176,12 +190,45 @@ void publish_signals(Process& process) {
   }
 }
 
-void send_signal(Process& process, const SignalInfo& info) {
-  send(process, nullptr, info);
+Sent send_signal(Process& process, const SignalInfo& info) {
+  return send(process, nullptr, info);
 }
 
-void send_signal_to_task(Task& task, const SignalInfo& info) {
-  send(*task.process, &task, info);
+Sent send_signal_to_task(Task& task, const SignalInfo& info) {
+  return send(*task.process, &task, info);
+}
+
+bool has_signal_room(const Process& process) {
+  const std::uint32_t user = process.credentials.real_user;
+  std::uint64_t count = 0;
+  for (const Process* each : all_processes()) {
+    if (each == nullptr || each->credentials.real_user != user) {
+      continue;
+    }
+    count += each->pending.count() + (each->timers ? each->timers->count() : 0);
+    for (const Task* task = each->tasks(); task != nullptr; task = task->next_in_process) {
+      count += task->pending.count();
+    }
+  }
+  return count < process.limits[shim::kPendingSignalLimit].current;
+}
+
+SignalInfo take_pending(Task& task, std::uint32_t number) {
+  Process& process = *task.process;
+  return take_from(process,
+                   (task.pending.set() & signal_bit(number)) != 0 ? task.pending : process.pending,
+                   number);
+}
+
+void drop_signals(Process& process, std::uint64_t set) {
+  process.pending.clear(set);
+  for (Task* task = process.tasks(); task != nullptr; task = task->next_in_process) {
+    task->pending.clear(set);
+  }
+  publish_signals(process);
+  if (process.timers) {
+    process.timers->signals_dropped(set);
+  }
 }
 
 void raise_signal(Task& task, Signal signal) {
@@ -232,9 +279,7 @@ bool take_signal(Task& task, Delivery& delivery) {
     }
     const std::uint64_t first = (set & kSynchronous) != 0 ? set & kSynchronous : set;
     const auto number = static_cast<std::uint32_t>(std::countr_zero(first)) + 1;
-    PendingSignals& pending =
-        (task.pending.set() & signal_bit(number)) != 0 ? task.pending : process.pending;
-    const SignalInfo info = pending.take(number);
+    const SignalInfo info = take_pending(task, number);
     switch (effect_of(process, number)) {
       case Effect::kNothing:
         break;

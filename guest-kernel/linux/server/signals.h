@@ -8,10 +8,21 @@
 // each signal that it finds pending in its thread's page.
 namespace linux_server {
 
+// What has become of a signal: it waits or has had its effect; nobody wants it; its receiver has as
+// many real-time signals waiting as it may.
+enum class Sent : std::uint8_t { kPending, kIgnored, kNoRoom };
+
 // Each of these may condemn the process. A call of its own that is being served goes on to its end,
 // and nobody hears its result.
-void send_signal(Process& process, const SignalInfo& info);
-void send_signal_to_task(Task& task, const SignalInfo& info);
+Sent send_signal(Process& process, const SignalInfo& info);
+Sent send_signal_to_task(Task& task, const SignalInfo& info);
+// RLIMIT_SIGPENDING: whether the process's user may have one more real-time signal waiting, or one
+// more timer.
+bool has_signal_room(const Process& process);
+// Takes the first signal of `number` that waits for the task, or for its process.
+SignalInfo take_pending(Task& task, std::uint32_t number);
+// Drops all that wait of `set`, in all threads.
+void drop_signals(Process& process, std::uint64_t set);
 // Sends a signal to the thread that makes the call, on behalf of that call (SIGPIPE, SIGXFSZ). The
 // call returns its error all the same.
 void raise_signal(Task& task, Signal signal);

@@ -60,9 +60,21 @@ bool WaitQueue::wake_one() {
 void WaitQueue::wake(std::uint32_t events) {
   while (wake_one()) {
   }
+  if (first_observer_ == nullptr) {
+    return;
+  }
+  static constinit std::uint64_t number = 0;
+  static constinit unsigned depth = 0;
+  number += depth == 0 ? 1 : 0;
+  if (last_wake_ == number) {
+    return;
+  }
+  last_wake_ = number;
+  ++depth;
   for (WaitObserver* observer = first_observer_; observer != nullptr; observer = observer->next_) {
     observer->woken(events);
   }
+  --depth;
 }
 
 WaitQueue::~WaitQueue() {

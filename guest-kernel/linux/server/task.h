@@ -115,7 +115,8 @@ class WaitQueue {
   ~WaitQueue();
 
   // All who wait make their calls again, soon. `events`: the Readiness that may have begun, for the
-  // observers.
+  // observers. Where these wake other queues, each is woken once, by however many ways it is
+  // reached.
   void wake(std::uint32_t events = ~std::uint32_t{0});
   // The one who waits longest only, and only where nobody polls it (futexes). False: nobody.
   bool wake_one();
@@ -131,6 +132,7 @@ class WaitQueue {
   Task* first_ = nullptr;
   Task* last_ = nullptr;
   WaitObserver* first_observer_ = nullptr;
+  std::uint64_t last_wake_ = 0;
 };
 
 // Told each time that a queue is woken, for as long as both live.

@@ -35,17 +35,18 @@ std::int64_t call_sigaction(Task& task) {
     action = *wanted;
     action.mask &= ~(signal_bit(kSignalKill) | signal_bit(kSignalStop));
     if (is_ignored(process, static_cast<std::uint32_t>(signal))) {
-      process.pending.clear(signal_bit(signal));
-      for (Task* each = process.tasks(); each != nullptr; each = each->next_in_process) {
-        each->pending.clear(signal_bit(signal));
-      }
-      publish_signals(process);
+      drop_signals(process, signal_bit(signal));
     }
   }
   if (task.arguments[2] != 0 && !process.space().write_value(task.arguments[2], old_action)) {
     return -EFAULT;
   }
   return 0;
+}
+
+// What calls return that queue a signal.
+std::int64_t told(Sent sent) {
+  return sent == Sent::kNoRoom ? -EAGAIN : 0;
 }
 
 // Whether the sender may; within a session everybody may continue everybody.
@@ -103,7 +104,7 @@ std::int64_t send_to_thread(Task& task, std::uint64_t group, std::uint64_t id,
     return -EPERM;
   }
   if (info.number() != 0) {
-    send_signal_to_task(*target, info);
+    return told(send_signal_to_task(*target, info));
   }
   return 0;
 }
@@ -195,9 +196,7 @@ std::int64_t call_sigtimedwait(Task& task) {
   const std::uint64_t set = (task.pending.set() | task.process->pending.set()) & *wanted;
   if (set != 0) {
     const auto number = static_cast<std::uint32_t>(__builtin_ctzll(set)) + 1;
-    PendingSignals& pending =
-        (task.pending.set() & signal_bit(number)) != 0 ? task.pending : task.process->pending;
-    const SignalInfo info = pending.take(number);
+    const SignalInfo info = take_pending(task, number);
     publish_signals(*task.process);
     std::array<std::uint64_t, 16> words = {};
     std::copy(info.words.begin(), info.words.end(), words.begin());
@@ -244,10 +243,7 @@ std::int64_t send_checked(Task& task, Process& receiver, const SignalInfo& info)
   if (!may_send(*task.process, receiver, info.number())) {
     return -EPERM;
   }
-  if (info.number() != 0) {
-    send_signal(receiver, info);
-  }
-  return 0;
+  return info.number() == 0 ? 0 : told(send_signal(receiver, info));
 }
 
 std::span<const CallEntry> signal_calls() {

@@ -219,7 +219,7 @@ std::int64_t call_timer_settime(Task& task) {
       (task.arguments[1] & kAbsolute) != 0
           ? *value
           : add_time(read_timer_clock(*task.process, timer->clock()), *value);
-  timer->forget_overruns();
+  timer->forget();
   timer->start(*value != 0 ? &next : nullptr, *interval);
   return task.arguments[3] == 0 || space.write_value(task.arguments[3], old) ? 0 : -EFAULT;
 }

@@ -27,6 +27,10 @@ class EventTimer {
   virtual void expire() = 0;
 
   std::uint64_t deadline_ = 0;
+  // In a pairing heap: its first child, its next sibling, and its previous sibling or else its
+  // parent.
+  friend class EventHeap;
+  EventTimer* child_ = nullptr;
   EventTimer* next_ = nullptr;
   EventTimer* previous_ = nullptr;
   bool set_ = false;

@@ -26,15 +26,18 @@ bool take_pending_signal(Task& task, std::uint64_t mask, SignalRecord& record) {
     return false;
   }
   const auto number = static_cast<std::uint32_t>(std::countr_zero(set)) + 1;
-  PendingSignals& pending =
-      (task.pending.set() & signal_bit(number)) != 0 ? task.pending : task.process->pending;
-  const SignalInfo info = pending.take(number);
+  const SignalInfo info = take_pending(task, number);
   publish_signals(*task.process);
   record = {};
   record.number = number;
   record.code = info.code();
   if (number == kSignalSegmentation || number == kSignalBus) {
     record.address = info.words[2];
+  } else if (info.code() == SignalInfo::kTimer) {
+    record.timer = static_cast<std::uint32_t>(info.words[2]);
+    record.overrun = static_cast<std::uint32_t>(info.words[2] >> 32);
+    record.pointer = info.words[3];
+    record.value = static_cast<std::int32_t>(info.words[3]);
   } else {
     record.process = static_cast<std::uint32_t>(info.words[2]);
     record.user = static_cast<std::uint32_t>(info.words[2] >> 32);

@@ -273,3 +273,31 @@ BEHAVIOUR(inotify_file) {
   SHOW(inotify_add_watch(watcher, "file", 0));
   SHOW(inotify_init1(1));
 }
+
+// Sets that watch all sets of the row below: there are very many ways from the first to the last.
+// Linux refuses some of them; what is there works.
+BEHAVIOUR(epoll_nets) {
+  enum { kRows = 4, kWidth = 10 };
+  int ends[2];
+  MUST(pipe(ends));
+  int below[kWidth];
+  int row[kWidth];
+  struct epoll_event event = {.events = EPOLLIN};
+  for (int depth = 0; depth < kRows; ++depth) {
+    for (int i = 0; i < kWidth; ++i) {
+      row[i] = (int)MUST(epoll_create1(0));
+      for (int j = 0; j < (depth == 0 ? 1 : kWidth); ++j) {
+        epoll_ctl(row[i], EPOLL_CTL_ADD, depth == 0 ? ends[0] : below[j], &event);
+      }
+    }
+    memcpy(below, row, sizeof(below));
+  }
+  for (int i = 0; i < 3; ++i) {
+    char byte;
+    MUST(write(ends[1], "x", 1));
+    struct pollfd entry = {row[0], POLLIN, 0};
+    poll(&entry, 1, 0);
+    MUST(read(ends[0], &byte, 1));
+    SHOW(poll(&entry, 1, 0));
+  }
+}

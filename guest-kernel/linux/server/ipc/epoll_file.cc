@@ -63,6 +63,21 @@ namespace {
 constexpr unsigned kMaximumNest = 5;
 constinit std::uint64_t last_walk = 0;
 
+// A look at whether sets are ready, which asks each that it comes to once: by way of others there
+// may be very many ways to it.
+class ReadinessLook {
+ public:
+  ReadinessLook() { number_ += depth_++ == 0 ? 1 : 0; }
+  ReadinessLook(const ReadinessLook&) = delete;
+  ReadinessLook& operator=(const ReadinessLook&) = delete;
+  ~ReadinessLook() { --depth_; }
+  std::uint64_t number() const { return number_; }
+
+ private:
+  static constinit inline std::uint64_t number_ = 0;
+  static constinit inline unsigned depth_ = 0;
+};
+
 }  // namespace
 
 EpollFile::~EpollFile() {
@@ -219,6 +234,7 @@ std::int64_t EpollFile::remove(File& file, std::uint32_t descriptor) {
 std::int64_t EpollFile::collect(Task& task, std::uint64_t address, std::uint64_t maximum) {
   std::uint64_t count = 0;
   // Those that stay ready go to the end of the list, so that none starves; each is looked at once.
+  const ReadinessLook look;
   EpollItem* const last = last_ready_;
   bool is_last = last == nullptr;
   while (count < maximum && !is_last) {
@@ -245,12 +261,17 @@ std::int64_t EpollFile::collect(Task& task, std::uint64_t address, std::uint64_t
 }
 
 std::uint32_t EpollFile::readiness() const {
-  for (const EpollItem* item = first_ready_; item != nullptr; item = item->next_ready_) {
-    if (item->ready_events() != 0) {
-      return kReadable;
-    }
+  const ReadinessLook look;
+  if (readiness_look_ == look.number()) {
+    return readiness_;
   }
-  return 0;
+  readiness_look_ = look.number();
+  readiness_ = 0;
+  for (const EpollItem* item = first_ready_; item != nullptr && readiness_ == 0;
+       item = item->next_ready_) {
+    readiness_ = item->ready_events() != 0 ? std::uint32_t{kReadable} : 0;
+  }
+  return readiness_;
 }
 
 }  // namespace linux_server

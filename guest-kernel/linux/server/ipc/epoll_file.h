@@ -64,6 +64,9 @@ class EpollFile : public AnonymousFile {
   WaitQueue changed_;
   std::uint64_t visit_ = 0;
   unsigned visit_result_ = 0;
+  // What the search found that looked last whether it is ready.
+  mutable std::uint64_t readiness_look_ = 0;
+  mutable std::uint32_t readiness_ = 0;
 };
 
 }  // namespace linux_server

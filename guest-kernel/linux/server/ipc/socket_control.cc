@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "guest-kernel/linux/server/ipc/socket_file.h"
 #include "guest-kernel/linux/server/process.h"
 
 namespace linux_server {
@@ -46,6 +47,9 @@ Result<void> read_rights(Task& task, std::uint64_t address, std::uint64_t size,
     }
   }
   constexpr std::uint32_t kMaximumInFlight = 4096;
+  if (sockets_in_flight() > kMaximumInFlight) {
+    collect_lost_sockets();
+  }
   return sockets_in_flight() > kMaximumInFlight ? Result<void>(fail(ETOOMANYREFS)) : Result<void>();
 }
 

@@ -12,6 +12,11 @@ namespace {
 
 constinit SocketFile* first_socket = nullptr;
 constinit bool is_collecting = false;
+constinit std::uint32_t socket_count = 0;
+constinit std::uint32_t closed_since = 0;  // the last collection
+
+// Looking at all sockets is worth it after one in so many has been closed.
+constexpr std::uint32_t kWorthwhilePart = 64;
 
 }  // namespace
 
@@ -22,6 +27,7 @@ SocketFile::SocketFile(Reference<AnonymousNode> node, std::uint32_t flags,
     next_->previous_ = this;
   }
   first_socket = this;
+  ++socket_count;
 }
 
 SocketFile::~SocketFile() {
@@ -30,7 +36,9 @@ SocketFile::~SocketFile() {
     next_->previous_ = previous_;
   }
   socket_->close();
-  if (sockets_in_flight() != 0) {
+  --socket_count;
+  ++closed_since;
+  if (sockets_in_flight() != 0 && closed_since > socket_count / kWorthwhilePart) {
     collect_lost_sockets();
   }
 }
@@ -109,6 +117,7 @@ void collect_lost_sockets() {
     return;
   }
   is_collecting = true;
+  closed_since = 0;
   SocketFile* reached = nullptr;
   const auto reach = [&reached](SocketFile& file) {
     if (!file.is_reached_) {

@@ -326,3 +326,59 @@ BEHAVIOUR(forged_sender) {
     }
   });
 }
+
+static void try_to_look(pid_t process, const char* name) {
+  char path[64];
+  char target[256];
+  snprintf(path, sizeof(path), "/proc/%d/%s", (int)process, name);
+  const int file = open(path, O_RDONLY);
+  say("open %s: %s", name, file < 0 ? error_name(errno) : "ok");
+  close(file);
+  if (readlink(path, target, sizeof(target)) < 0) {
+    say("read %s: %s", name, error_name(errno));
+  } else {
+    say("read %s: ok", name);
+  }
+}
+
+// What a process has open and mapped is for its own user.
+BEHAVIOUR(looks_into_processes) {
+  static const char* const kNames[] = {"exe",  "cwd",   "root",    "fd",   "fd/0",    "fdinfo/0",
+                                       "maps", "smaps", "environ", "auxv", "cmdline", "status"};
+  const pid_t root = getpid();
+  AS_USER({
+    for (size_t i = 0; i < sizeof(kNames) / sizeof(kNames[0]); ++i) {
+      try_to_look(root, kNames[i]);
+    }
+  });
+  AS_USER({
+    prctl(PR_SET_DUMPABLE, 1);
+    const pid_t own = getpid();
+    for (size_t i = 0; i < sizeof(kNames) / sizeof(kNames[0]); ++i) {
+      try_to_look(own, kNames[i]);
+    }
+    const pid_t child = start_child();
+    if (child == 0) {
+      for (size_t i = 0; i < sizeof(kNames) / sizeof(kNames[0]); ++i) {
+        try_to_look(own, kNames[i]);
+      }
+      _exit(0);
+    }
+    say_end("child", child);
+  });
+  try_to_look(getpid(), "fd");
+  struct stat status;
+  const pid_t user = start_child();
+  if (user == 0) {
+    become_user();
+    prctl(PR_SET_DUMPABLE, 1);
+    pause();
+  }
+  sleep_ms(50);
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d", (int)user);
+  MUST(stat(path, &status));
+  say("owner %d", (int)status.st_uid);
+  kill(user, SIGKILL);
+  say_end("user", user);
+}

@@ -8,6 +8,7 @@
 
 #include "guest-kernel/linux/server/files/process_text.h"
 #include "guest-kernel/linux/server/files/text_file.h"
+#include "guest-kernel/linux/server/inspection.h"
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/server.h"
@@ -78,19 +79,26 @@ class ProcessLink : public Node {
     attributes_.inode = inode;
   }
 
-  Result<Reference<Node>> follow(Process* /*viewer*/) override { return node(); }
-  Result<std::string_view> read_link(std::span<char> buffer,
-                                     const Process* /*viewer*/) const override {
-    const auto found = node();
+  Attributes attributes(const Process* viewer) const override {
+    Attributes attributes = Node::attributes(viewer);
+    set_inspected_owner(attributes, viewer, id_);
+    return attributes;
+  }
+  Result<Reference<Node>> follow(Process* viewer) override { return node(viewer); }
+  Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override {
+    const auto found = node(viewer);
     return found ? (*found)->path_and_state(buffer)
                  : Result<std::string_view>(std::unexpected(found.error()));
   }
 
  private:
-  Result<Reference<Node>> node() const {
+  Result<Reference<Node>> node(const Process* viewer) const {
     const Process* process = server().find_process(id_);
     if (process == nullptr) {
       return fail(ESRCH);
+    }
+    if (!may_inspect(viewer, *process)) {
+      return fail(EACCES);
     }
     const Reference<Node> found = target_ == Target::kRoot ? Reference<Node>(&root_of(*process))
                                   : target_ == Target::kExecutable ? process->executable
@@ -108,6 +116,16 @@ Reference<File> file_of(std::uint32_t id, std::uint64_t number) {
                                                       : process->descriptors().find(number);
 }
 
+// For those who may look into the process.
+Result<Reference<File>> file_for(const Process* viewer, std::uint32_t id, std::uint64_t number) {
+  const Process* process = server().find_process(id);
+  if (process != nullptr && !may_inspect(viewer, *process)) {
+    return fail(EACCES);
+  }
+  const Reference<File> file = file_of(id, number);
+  return file ? Result<Reference<File>>(file) : fail(ENOENT);
+}
+
 // /proc/ID/fd/NUMBER
 class DescriptorLink : public Node {
  public:
@@ -119,14 +137,20 @@ class DescriptorLink : public Node {
   }
   std::uint64_t size() const override { return 64; }
 
-  Result<Reference<Node>> follow(Process* /*viewer*/) override {
-    const Reference<File> file = file_of(id_, number_);
-    return file ? Result<Reference<Node>>(Reference<Node>(&file->node())) : fail(ENOENT);
+  Attributes attributes(const Process* viewer) const override {
+    Attributes attributes = Node::attributes(viewer);
+    set_inspected_owner(attributes, viewer, id_);
+    return attributes;
   }
-  Result<std::string_view> read_link(std::span<char> buffer,
-                                     const Process* /*viewer*/) const override {
-    const Reference<File> file = file_of(id_, number_);
-    return file ? Result<std::string_view>(file->node().path_and_state(buffer)) : fail(ENOENT);
+  Result<Reference<Node>> follow(Process* viewer) override {
+    const auto file = file_for(viewer, id_, number_);
+    return file ? Result<Reference<Node>>(Reference<Node>(&(*file)->node()))
+                : std::unexpected(file.error());
+  }
+  Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override {
+    const auto file = file_for(viewer, id_, number_);
+    return file ? Result<std::string_view>((*file)->node().path_and_state(buffer))
+                : std::unexpected(file.error());
   }
 
  private:
@@ -143,11 +167,12 @@ class DescriptorText : public Node {
     attributes_.inode = inode_of(id, kInformationInodes + number);
   }
 
-  Result<Reference<File>> open(std::uint32_t flags, Process& /*opener*/) override {
-    const Reference<File> file = file_of(id_, number_);
-    if (!file) {
-      return fail(ENOENT);
+  Result<Reference<File>> open(std::uint32_t flags, Process& opener) override {
+    const auto found = file_for(&opener, id_, number_);
+    if (!found) {
+      return found;
     }
+    const File& file = **found;
     if ((flags & O_ACCMODE) != O_RDONLY) {
       return fail(EACCES);
     }
@@ -160,7 +185,7 @@ class DescriptorText : public Node {
       return fail(ENOMEM);
     }
     guest::TextWriter text(std::span(text_file->text().begin(), kSize));
-    write(text, *file);
+    write(text, file);
     static_cast<void>(text_file->text().resize(text.size()));
     return result;
   }
@@ -198,11 +223,20 @@ class DescriptorDirectory : public VirtualDirectory {
   DescriptorDirectory(std::string_view name, std::uint32_t id, bool links, std::uint64_t inode)
       : VirtualDirectory(name), id_(id), links_(links) {
     attributes_.inode = inode;
+    attributes_.mode = kDirectory | (links ? 0500u : 0555u);
   }
 
-  Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
+  // Who may not look into the process may not look in here, whatever the mode says to others.
+  Attributes attributes(const Process* viewer) const override {
+    Attributes attributes = Node::attributes(viewer);
+    set_inspected_owner(attributes, viewer, id_);
+    attributes.mode &= is_visible(viewer) ? ~0u : ~0777u;
+    return attributes;
+  }
+
+  Reference<Node> look_up(std::string_view name, Process* viewer) override {
     const std::uint64_t number = number_of(name, DescriptorTable::kMaximum);
-    const Reference<File> file = file_of(id_, number);
+    const Reference<File> file = is_visible(viewer) ? file_of(id_, number) : Reference<File>();
     Name copy = file ? Name::copy(name) : Name();
     if (copy.is_null()) {
       return {};
@@ -216,8 +250,8 @@ class DescriptorDirectory : public VirtualDirectory {
     return placed(node, *this);
   }
 
-  bool next_entry(std::uint64_t position, Process* /*viewer*/, DirectoryItem& item) override {
-    Process* process = server().find_process(id_);
+  bool next_entry(std::uint64_t position, Process* viewer, DirectoryItem& item) override {
+    Process* process = is_visible(viewer) ? server().find_process(id_) : nullptr;
     std::uint64_t number = position < kFirstPosition ? 0 : position - kFirstPosition + 1;
     while (process != nullptr && process->has_memory() &&
            number < process->descriptors().capacity()) {
@@ -232,6 +266,11 @@ class DescriptorDirectory : public VirtualDirectory {
   }
 
  private:
+  bool is_visible(const Process* viewer) const {
+    const Process* process = server().find_process(id_);
+    return process != nullptr && may_inspect(viewer, *process);
+  }
+
   std::uint32_t id_;
   bool links_;
 };
@@ -252,6 +291,7 @@ struct Entry {
   TextNode::Generator generator = nullptr;
   TextNode::Taker taker = nullptr;
   std::uint32_t permissions = 0444;
+  bool is_private = false;  // for those who may look into the process
 };
 
 constexpr Entry kEntries[] = {
@@ -262,11 +302,11 @@ constexpr Entry kEntries[] = {
     {"cwd", EntryKind::kWorkingDirectory},
     {"root", EntryKind::kRoot},
     {"cmdline", EntryKind::kText, write_command_line},
-    {"environ", EntryKind::kText, write_environment, nullptr, 0400},
-    {"auxv", EntryKind::kText, write_auxiliary, nullptr, 0400},
+    {"environ", EntryKind::kText, write_environment, nullptr, 0400, true},
+    {"auxv", EntryKind::kText, write_auxiliary, nullptr, 0400, true},
     {"comm", EntryKind::kText, write_process_name, take_process_name, 0644},
-    {"maps", EntryKind::kText, write_maps},
-    {"smaps", EntryKind::kText, write_detailed_maps},
+    {"maps", EntryKind::kText, write_maps, nullptr, 0444, true},
+    {"smaps", EntryKind::kText, write_detailed_maps, nullptr, 0444, true},
     {"status", EntryKind::kText, write_process_status},
     {"stat", EntryKind::kText, write_process_statistics},
     {"statm", EntryKind::kText, write_memory_sizes},
@@ -298,6 +338,12 @@ class ProcessDirectory : public VirtualDirectory {
   ProcessDirectory(Name name, std::uint32_t id, bool of_task)
       : VirtualDirectory(std::move(name), kProcDevice), id_(id), of_task_(of_task) {
     attributes_.inode = inode_of(id, of_task ? kTaskInodes : 0);
+  }
+
+  Attributes attributes(const Process* viewer) const override {
+    Attributes attributes = Node::attributes(viewer);
+    set_inspected_owner(attributes, viewer, id_);
+    return attributes;
   }
 
   Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
@@ -384,6 +430,9 @@ Node* ProcessDirectory::make(const Entry& entry, std::uint64_t inode) const {
       if (node != nullptr) {
         node->set_inode(inode);
         node->set_permissions(entry.permissions);
+        if (entry.is_private) {
+          node->set_private();
+        }
       }
       return node;
     }

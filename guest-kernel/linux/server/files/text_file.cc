@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "guest-kernel/linux/server/inspection.h"
 #include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
@@ -16,13 +17,16 @@ constexpr std::size_t kLargestSize = 1024 * 1024;
 
 }  // namespace
 
-Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& /*opener*/) {
+Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& opener) {
   if ((flags & O_ACCMODE) != O_RDONLY && taker_ == nullptr) {
     return fail(EACCES);
   }
   const Process* subject = subject_ == 0 ? nullptr : server().find_process(subject_);
   if (subject_ != 0 && subject == nullptr) {
     return fail(ESRCH);
+  }
+  if (is_private_ && subject != nullptr && !may_inspect(&opener, *subject)) {
+    return fail(EACCES);
   }
   auto* file = new TextFile(*this, flags);
   if (file == nullptr) {
@@ -45,6 +49,14 @@ Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& /*opener*/)
 std::int64_t TextFile::read(Task& /*task*/, const UserBuffer& buffer, std::uint64_t offset) {
   const auto bytes = std::as_bytes(std::span(text_.begin(), text_.size()));
   return offset >= bytes.size() ? 0 : buffer.fill(bytes.subspan(offset));
+}
+
+Attributes TextNode::attributes(const Process* viewer) const {
+  Attributes attributes = Node::attributes(viewer);
+  if (subject_ != 0) {
+    set_inspected_owner(attributes, viewer, subject_);
+  }
+  return attributes;
 }
 
 Result<void> TextNode::truncate(std::uint64_t /*size*/) {

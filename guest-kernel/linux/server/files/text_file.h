@@ -30,12 +30,16 @@ class TextNode : public Node {
   Result<void> truncate(std::uint64_t size) override;
   std::int64_t take(std::string_view text);
   void set_inode(std::uint64_t inode) { attributes_.inode = inode; }
+  // Only who may look into the subject may open it.
+  void set_private() { is_private_ = true; }
+  Attributes attributes(const Process* viewer) const override;
   void set_permissions(std::uint32_t permissions) { attributes_.mode = kRegularFile | permissions; }
 
  private:
   Generator generator_;
   Taker taker_;
   std::uint32_t subject_;
+  bool is_private_ = false;
 };
 
 class TextFile : public File {

@@ -16,6 +16,7 @@ namespace linux_server {
 namespace {
 
 constexpr std::uint64_t kPageFault = 14;
+constexpr std::uint32_t kFirstProcess = 1;
 
 // Bits of a page fault's error code (Intel SDM volume 3, 4.7).
 constexpr std::uint64_t kErrorWrite = 2;
@@ -140,7 +141,6 @@ Task* find_faulted(const ProcessMemory& memory, std::uint64_t nucleus_id) {
 }
 
 void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
-  constexpr std::uint32_t kFirstProcess = 1;
   Process& process = *task.process;
   if (process.id() == kFirstProcess) {
     std::array<char, 256> line;
@@ -159,15 +159,16 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
 }
 
 // Memory has run out: the process with most of it ends, so that `asking` can go on once it is
-// answered. False: that is `asking` itself. The first process ends last.
-bool end_largest_process(const Process& asking) {
-  constexpr std::uint64_t kFirstProcess = 1;
+// answered. False: that is `asking` itself, where it does not count as `innocent`. The first
+// process ends last.
+bool end_largest_process(const Process& asking, bool innocent) {
   Process* largest = nullptr;
   std::uint64_t most = 0;
   for (Process* process = server().process_after(0); process != nullptr;
        process = server().process_after(process->id())) {
     if (process->state == ProcessState::kEnded || !process->has_memory() ||
-        (process->id() == kFirstProcess && process != &asking)) {
+        (process->id() == kFirstProcess && process != &asking) ||
+        (process == &asking && innocent)) {
       continue;
     }
     const std::uint64_t size = process->space().resident();
@@ -182,6 +183,16 @@ bool end_largest_process(const Process& asking) {
   }
   condemn_process(*largest, killed_by(kSignalKill));
   return true;
+}
+
+// Somebody's end makes the memory that `asking` needs. False: it is to end itself.
+bool make_room(const Process& asking) {
+  if (!memory_pool().spares(abi::kPageSize)) {
+    return end_largest_process(asking, false);
+  }
+  // It is the nucleus's memory that has run out, of which all have much the same: who asks has too
+  // much, but for the first process, which the machine ends with.
+  return asking.id() == kFirstProcess && end_largest_process(asking, true);
 }
 
 }  // namespace
@@ -203,8 +214,7 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
       case FaultOutcome::kResolved:
         return true;
       case FaultOutcome::kNoMemory:
-        // Where there is memory, it is this process that has too much of something else.
-        if (memory_pool().spares(abi::kPageSize) || !end_largest_process(*task->process)) {
+        if (!make_room(*task->process)) {
           end_by_fault(*task, kSignalKill, fault);
           return false;
         }

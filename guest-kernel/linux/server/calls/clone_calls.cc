@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "guest-kernel/abi/layout.h"
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/ipc/process_file.h"
@@ -223,13 +224,25 @@ bool has_too_many_tasks(const Process& process) {
   return static_cast<std::uint64_t>(count) >= limit;
 }
 
+// The nucleus's memory is what many processes run out of first. Some of it is left to those that
+// there are, for their page tables: else they would end where fork(2) should fail.
+bool has_kernel_memory() {
+  constexpr std::uint64_t kFew = 32;     // threads: not worth asking
+  constexpr std::uint64_t kReserve = 4;  // one part in so many
+  if (count_tasks() < kFew) {
+    return true;
+  }
+  const auto told = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
+  return !told || (*told)[1] - (*told)[0] >= (*told)[1] / kReserve;
+}
+
 std::int64_t make_child(Task& parent, const CloneRequest& request) {
   if (const std::int64_t error = check(parent, request); error != 0) {
     return error;
   }
   const bool is_thread = (request.flags & CLONE_THREAD) != 0;
   const bool shares = (request.flags & CLONE_VM) != 0;
-  if (has_too_many_tasks(*parent.process)) {
+  if (has_too_many_tasks(*parent.process) || !has_kernel_memory()) {
     return -EAGAIN;
   }
   const auto process = is_thread ? Result<Process*>(parent.process) : copy_process(parent, request);

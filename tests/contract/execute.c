@@ -275,9 +275,9 @@ static int exec_with_shared_descriptors(void* unused) {
 BEHAVIOUR(descriptors_unshared) {
   int ends[2];
   MUST(pipe2(ends, O_CLOEXEC));
-  const pid_t child = (pid_t)MUST(clone(exec_with_shared_descriptors,
-                                        child_stack + sizeof(child_stack),
-                                        CLONE_FILES | SIGCHLD, NULL));
+  const pid_t child =
+      (pid_t)MUST(clone(exec_with_shared_descriptors, child_stack + sizeof(child_stack),
+                        CLONE_FILES | SIGCHLD, NULL));
   say_end("child", child);
   SHOW(fcntl(ends[0], F_GETFD));
   SHOW(write(ends[1], "x", 1));
@@ -285,9 +285,8 @@ BEHAVIOUR(descriptors_unshared) {
 
 // Directories and umask stay shared.
 BEHAVIOUR(places_stay_shared) {
-  const pid_t child = (pid_t)MUST(clone(exec_with_shared_descriptors,
-                                        child_stack + sizeof(child_stack), CLONE_FS | SIGCHLD,
-                                        NULL));
+  const pid_t child = (pid_t)MUST(clone(
+      exec_with_shared_descriptors, child_stack + sizeof(child_stack), CLONE_FS | SIGCHLD, NULL));
   say_end("child", child);
 }
 

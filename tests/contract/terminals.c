@@ -308,3 +308,64 @@ BEHAVIOUR(process_groups) {
   kill(child, SIGKILL);
   wait_for(child);
 }
+
+// struct termio, as programs from before termios have it; <termio.h> cannot be included beside
+// <termios.h>.
+struct old_settings {
+  unsigned short input, output, control, local;
+  unsigned char line, characters[8];
+};
+
+BEHAVIOUR(old_settings) {
+  open_pair();
+  struct termios now;
+  struct old_settings old;
+  MUST(tcgetattr(terminal, &now));
+  SHOW(ioctl(terminal, TCGETA, &old));
+  FACT(old.input == (unsigned short)now.c_iflag && old.local == (unsigned short)now.c_lflag);
+  FACT(memcmp(old.characters, now.c_cc, sizeof(old.characters)) == 0);
+  old.local &= (unsigned short)~ICANON;
+  old.characters[VINTR] = 'x';
+  SHOW(ioctl(terminal, TCSETA, &old));
+  SHOW(ioctl(terminal, TCSETAW, &old));
+  SHOW(ioctl(terminal, TCSETAF, &old));
+  MUST(tcgetattr(terminal, &now));
+  FACT((now.c_lflag & ICANON) == 0 && (now.c_lflag & ECHO) != 0);
+  FACT(now.c_cc[VINTR] == 'x');
+  SHOW(ioctl(terminal, TCGETA, NULL));
+  SHOW(ioctl(terminal, TCSETA, NULL));
+  int ends[2];
+  MUST(pipe(ends));
+  SHOW(ioctl(ends[0], TCGETA, &old));
+}
+
+// The kernel's struct termios.
+struct locks {
+  unsigned input, output, control, local;
+  unsigned char line, characters[19];
+};
+
+BEHAVIOUR(locked_settings) {
+  open_pair();
+  struct locks locks;
+  memset(&locks, 0xff, sizeof(locks));
+  SHOW(ioctl(terminal, TIOCGLCKTRMIOS, &locks));
+  FACT(locks.input == 0 && locks.local == 0 && locks.characters[VINTR] == 0);
+  locks.local = ECHO;
+  locks.characters[VEOF] = 1;
+  SHOW(ioctl(terminal, TIOCSLCKTRMIOS, &locks));
+  struct termios now;
+  MUST(tcgetattr(terminal, &now));
+  now.c_lflag &= ~(tcflag_t)(ECHO | ICANON);
+  now.c_cc[VEOF] = 'e';
+  now.c_cc[VKILL] = 'k';
+  MUST(tcsetattr(terminal, TCSANOW, &now));
+  MUST(tcgetattr(terminal, &now));
+  FACT((now.c_lflag & ECHO) != 0 && (now.c_lflag & ICANON) == 0);
+  FACT(now.c_cc[VEOF] != 'e' && now.c_cc[VKILL] == 'k');
+  memset(&locks, 0, sizeof(locks));
+  MUST(ioctl(terminal, TIOCGLCKTRMIOS, &locks));
+  FACT(locks.local == ECHO && locks.characters[VEOF] == 1);
+  MUST(setresuid(1000, 1000, 1000));
+  SHOW(ioctl(terminal, TIOCSLCKTRMIOS, &locks));
+}

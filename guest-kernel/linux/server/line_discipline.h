@@ -39,6 +39,8 @@ class LineDiscipline {
   bool is_readable() const;
   // Whether a byte more is any use: one that does not fit is dropped.
   bool has_room() const { return size_ + 1 < kCapacity || (canonical() && ready_ == 0); }
+  // The same for half of the buffer.
+  bool has_much_room() const { return size_ <= kCapacity / 2 || (canonical() && ready_ == 0); }
   bool is_canonical() const { return canonical(); }
   // By VSTOP and VSTART, or tcflow(3).
   bool is_output_stopped() const { return output_stopped_; }

@@ -107,7 +107,7 @@ class Process {
   // It ends once what the server does just now is done (condemn_process()).
   bool is_condemned = false;
   Process* next_condemned = nullptr;
-  std::int32_t end_status = 0;  // as wait4(2) is to give it
+  std::int32_t end_status = 0;   // as wait4(2) is to give it
   std::int32_t wait_status = 0;  // as wait4(2) gives it, once it has ended, stopped or continued
   // What the parent has not been told yet.
   bool stop_untold = false;

@@ -17,8 +17,8 @@
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/system_name.h"
 
-// The server's first and last acts: it reads the root file system, starts the command, and turns the
-// machine off.
+// The server's first and last acts: it reads the root file system, starts the command, and turns
+// the machine off.
 namespace linux_server {
 namespace {
 

@@ -31,9 +31,15 @@ class Terminal : public TerminalLine {
   // Asks for a signal when there is something to read. False: there is something already.
   // While there is no room for it, nothing is asked for.
   bool wait_for_input();
-  // Once after a program has made room again, by reading.
+  // Once after programs have made room again, by reading: enough that the driver is not asked for
+  // each line.
   bool has_room_again() { return std::exchange(has_room_again_, false); }
-  void input_taken() override { has_room_again_ = std::exchange(is_full_, false); }
+  void input_taken() override {
+    if (is_full_ && discipline().has_much_room()) {
+      is_full_ = false;
+      has_room_again_ = true;
+    }
+  }
   bool wait_for_room() override { return is_stopped() || output_.wait_for_room(kSpareRoom); }
   // Output was written that the driver has not been told of.
   bool has_news() const { return has_news_; }

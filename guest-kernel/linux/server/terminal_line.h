@@ -28,6 +28,9 @@ class TerminalLine : protected EchoSink {
   TerminalLine& operator=(const TerminalLine&) = delete;
 
   LineDiscipline& discipline() { return discipline_; }
+  // The bits of the settings that may not be changed.
+  const termios& locked_settings() const { return locked_settings_; }
+  void lock_settings(const termios& locked) { locked_settings_ = locked; }
   // Woken when there may be something to read, or room to write.
   WaitQueue& changed() { return changed_; }
 
@@ -74,6 +77,7 @@ class TerminalLine : protected EchoSink {
  private:
   WaitQueue changed_;
   LineDiscipline discipline_;
+  termios locked_settings_ = {};
   WindowSize window_;
   std::uint32_t session_ = 0;
   std::uint32_t foreground_ = 0;

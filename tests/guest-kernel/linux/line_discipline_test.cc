@@ -173,6 +173,25 @@ TEST_F(LineDisciplineTest, ALineThatIsTooLongCanStillBeEnded) {
   EXPECT_EQ(read(), "again\n");
 }
 
+TEST_F(LineDisciplineTest, HasMuchRoomWhenHalfIsRead) {
+  const std::string line(1023, 'x');
+  EXPECT_TRUE(discipline_.has_much_room());
+  for (int count = 0; count < 3; ++count) {
+    type(line + "\n");
+  }
+  type(line);
+  EXPECT_FALSE(discipline_.has_room());
+  EXPECT_EQ(read(2000).size(), 1024u);
+  EXPECT_TRUE(discipline_.has_room());
+  EXPECT_FALSE(discipline_.has_much_room());
+  EXPECT_EQ(read(2000).size(), 1024u);
+  EXPECT_TRUE(discipline_.has_much_room());
+  // A line that never ends leaves nothing to wait for.
+  EXPECT_EQ(read(2000).size(), 1024u);
+  type(std::string(4000, 'y'));
+  EXPECT_TRUE(discipline_.has_much_room());
+}
+
 TEST_F(LineDisciplineTest, Output) {
   std::array<char, 2> out;
   EXPECT_EQ(discipline_.transform_output('x', out), 1u);

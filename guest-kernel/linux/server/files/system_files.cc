@@ -2,8 +2,10 @@
 
 #include <linux/magic.h>
 
+#include <array>
 #include <new>
 
+#include "guest-kernel/lib/format.h"
 #include "guest-kernel/linux/server/files/text_file.h"
 #include "guest-kernel/linux/server/files/virtual_directory.h"
 #include "guest-kernel/linux/server/mounts.h"
@@ -48,6 +50,26 @@ Directory* enter(Directory& parent, std::string_view name) {
   return parent.add_child(made) ? made : nullptr;
 }
 
+// A directory for each processor, as programs count them.
+bool add_processors(Directory& root) {
+  Directory* directory = &root;
+  for (const std::string_view name : {"devices", "system", "cpu"}) {
+    directory = enter(*directory, name);
+    if (directory == nullptr) {
+      return false;
+    }
+  }
+  for (std::uint32_t index = 0; index < server().info().processor_count; ++index) {
+    std::array<char, 16> name;
+    guest::TextWriter text(name);
+    text.text("cpu").decimal(index);
+    if (enter(*directory, text.view()) == nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
+
 bool add(Directory& root, const Description& entry) {
   Directory* directory = &root;
   std::string_view path = entry.path;
@@ -78,7 +100,7 @@ bool add_system_files(Directory& root) {
       return false;
     }
   }
-  return true;
+  return add_processors(*directory);
 }
 
 }  // namespace linux_server

@@ -5,6 +5,7 @@
 
 #include "guest-kernel/linux/server/ipc/process_groups.h"
 #include "guest-kernel/linux/server/ipc/terminal_file.h"
+#include "guest-kernel/linux/server/ipc/terminal_settings.h"
 
 // ioctl_tty(2).
 namespace linux_server {
@@ -13,49 +14,6 @@ namespace {
 template <typename T>
 std::int64_t give(Task& task, std::uint64_t address, const T& value) {
   return task.process->space().write_value(address, value) ? 0 : -EFAULT;
-}
-
-std::int64_t take_settings(Task& task, TerminalLine& line, std::uint64_t address, bool flush) {
-  const auto settings = task.process->space().read_value<termios>(address);
-  if (!settings) {
-    return -EFAULT;
-  }
-  line.discipline().set_settings(*settings, flush);
-  line.input_taken();
-  line.changed().wake();
-  return 0;
-}
-
-// With the speeds as numbers, which are the same ones here.
-std::int64_t give_settings_2(Task& task, TerminalLine& line, std::uint64_t address) {
-  const termios& settings = line.discipline().settings();
-  termios2 wide = {};
-  wide.c_iflag = settings.c_iflag;
-  wide.c_oflag = settings.c_oflag;
-  wide.c_cflag = settings.c_cflag;
-  wide.c_lflag = settings.c_lflag;
-  wide.c_line = settings.c_line;
-  std::copy(std::begin(settings.c_cc), std::end(settings.c_cc), std::begin(wide.c_cc));
-  wide.c_ispeed = wide.c_ospeed = 115200;
-  return give(task, address, wide);
-}
-
-std::int64_t take_settings_2(Task& task, TerminalLine& line, std::uint64_t address, bool flush) {
-  const auto wide = task.process->space().read_value<termios2>(address);
-  if (!wide) {
-    return -EFAULT;
-  }
-  termios settings = {};
-  settings.c_iflag = wide->c_iflag;
-  settings.c_oflag = wide->c_oflag;
-  settings.c_cflag = wide->c_cflag;
-  settings.c_lflag = wide->c_lflag;
-  settings.c_line = wide->c_line;
-  std::copy(std::begin(wide->c_cc), std::end(wide->c_cc), std::begin(settings.c_cc));
-  line.discipline().set_settings(settings, flush);
-  line.input_taken();
-  line.changed().wake();
-  return 0;
 }
 
 std::int64_t flush(TerminalLine& line, std::uint64_t what) {
@@ -131,8 +89,9 @@ std::int64_t set_foreground(Task& task, TerminalLine& line, std::uint64_t addres
 
 // Whether a request changes what the foreground group sees.
 bool is_change(std::uint64_t request) {
-  constexpr std::uint64_t kChanges[] = {TCSETS, TCSETSW, TCSETSF, TCSETS2, TCSETSW2, TCSETSF2,
-                                        TCSBRK, TCSBRKP, TCXONC,  TCFLSH,  TIOCSPGRP};
+  constexpr std::uint64_t kChanges[] = {TCSETS,   TCSETSW, TCSETSF, TCSETS2,   TCSETSW2,
+                                        TCSETSF2, TCSETA,  TCSETAW, TCSETAF,   TCSBRK,
+                                        TCSBRKP,  TCXONC,  TCFLSH,  TIOCSPGRP, TIOCSLCKTRMIOS};
   return std::find(std::begin(kChanges), std::end(kChanges), request) != std::end(kChanges);
 }
 
@@ -148,22 +107,10 @@ std::int64_t control_terminal(Task& task, TerminalLine& line, std::uint64_t requ
   }
   const bool is_own =
       !inside || (line.session() != 0 && line.session() == session_of(*task.process));
+  if (const auto done = control_terminal_settings(task, line, request, argument)) {
+    return *done;
+  }
   switch (request) {
-    case TCGETS:
-      // The kernel's struct termios: c_cc has 19 entries, as asm/termbits.h has it.
-      return give(task, argument, line.discipline().settings());
-    case TCSETS:
-    case TCSETSW:
-      return take_settings(task, line, argument, false);
-    case TCSETSF:
-      return take_settings(task, line, argument, true);
-    case TCGETS2:
-      return give_settings_2(task, line, argument);
-    case TCSETS2:
-    case TCSETSW2:
-      return take_settings_2(task, line, argument, false);
-    case TCSETSF2:
-      return take_settings_2(task, line, argument, true);
     case TCFLSH:
       return flush(line, argument);
     case TCXONC:

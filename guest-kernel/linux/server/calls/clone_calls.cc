@@ -228,7 +228,7 @@ bool has_too_many_tasks(const Process& process) {
 // there are, for their page tables: else they would end where fork(2) should fail.
 bool has_kernel_memory() {
   constexpr std::uint64_t kFew = 32;     // threads: not worth asking
-  constexpr std::uint64_t kReserve = 4;  // one part in so many
+  constexpr std::uint64_t kReserve = 8;  // one part in so many
   if (count_tasks() < kFew) {
     return true;
   }

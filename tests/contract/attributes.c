@@ -1,6 +1,6 @@
 #include <sys/xattr.h>
 
-#include "tests/contract/contract.h"
+#include "contract.h"
 
 // Prints the names in order, for a file system keeps them in its own.
 static void say_names(const char* label, char* names, long size) {

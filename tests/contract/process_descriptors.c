@@ -41,6 +41,28 @@ BEHAVIOUR(opening) {
   FACT((fcntl(waiting, F_GETFL) & O_NONBLOCK) != 0);
 }
 
+BEHAVIOUR(signals_through_proc) {
+  on_signal(SIGUSR1, count_signal, 0);
+  const int own = (int)MUST(open("/proc/self", O_RDONLY | O_DIRECTORY));
+  SHOW(syscall(SYS_pidfd_send_signal, own, SIGUSR1, NULL, 0));
+  say("%d", (int)signal_count);
+  const int parent = (int)MUST(open("/proc", O_RDONLY | O_DIRECTORY));
+  SHOW(syscall(SYS_pidfd_send_signal, parent, SIGUSR1, NULL, 0));
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/self/task/%d", (int)getpid());
+  const int thread = (int)MUST(open(path, O_RDONLY | O_DIRECTORY));
+  SHOW(syscall(SYS_pidfd_send_signal, thread, SIGUSR1, NULL, 0));
+  const int named = (int)MUST(open("/proc/self", O_PATH));
+  SHOW(syscall(SYS_pidfd_send_signal, named, SIGUSR1, NULL, 0));
+  const pid_t child = start_waiting_child();
+  snprintf(path, sizeof(path), "/proc/%d", (int)child);
+  const int other = (int)MUST(open(path, O_RDONLY | O_DIRECTORY));
+  SHOW(syscall(SYS_pidfd_send_signal, other, SIGKILL, NULL, 0));
+  wait_for(child);
+  SHOW(syscall(SYS_pidfd_send_signal, other, 0, NULL, 0));
+  SHOW(syscall(SYS_pidfd_getfd, own, 0, 0));
+}
+
 BEHAVIOUR(signals) {
   on_signal(SIGUSR1, count_signal, 0);
   const int own = descriptor_of(getpid());

@@ -55,8 +55,16 @@ TEST_F(Programs, ShellRunsPipelinesJobsAndTraps) {
   run_case("shell");
 }
 
+TEST_F(Programs, DashRunsScripts) {
+  run_case("dash");
+}
+
 TEST_F(Programs, CompilerMakesAProgramThatRuns) {
   run_case("compiler");
+}
+
+TEST_F(Programs, CompilerMakesLibrariesAndThreads) {
+  run_case("compiling");
 }
 
 TEST_F(Programs, DatabaseKeepsWhatItIsGiven) {
@@ -69,6 +77,14 @@ TEST_F(Programs, ArchivesComeBackAsTheyWere) {
 
 TEST_F(Programs, TextToolsAgree) {
   run_case("text");
+}
+
+TEST_F(Programs, SmallToolsAgree) {
+  run_case("coreutils");
+}
+
+TEST_F(Programs, EditorsAndInterpretersAgree) {
+  run_case("editors");
 }
 
 TEST_F(Programs, PythonUsesThreadsProcessesAndSignals) {

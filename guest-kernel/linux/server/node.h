@@ -167,6 +167,8 @@ class Node : public Counted {
   virtual TmpfsFile* memory_file() { return nullptr; }
   // The directory's table of entries, if it has one.
   virtual Directory* table() { return nullptr; }
+  // Of which process this is the directory in /proc; 0: it is none.
+  virtual std::uint32_t process_id() const { return 0; }
 
   // Changes of a node. EROFS, EPERM, ENOSPC.
   virtual Result<void> change(const AttributeChange& change);

@@ -26,17 +26,31 @@ std::int64_t call_pidfd_open(Task& task) {
   return add_process_descriptor(task, *process, flags);
 }
 
+// The process of a descriptor that signals can be sent through: one of pidfd_open(), or its
+// directory in /proc. Null: it has ended.
+Result<Process*> find_subject(Task& task, std::uint64_t descriptor) {
+  const Reference<File> file =
+      task.process->descriptors().find(static_cast<std::uint32_t>(descriptor));
+  const std::uint32_t id =
+      file && (file->flags() & O_PATH) == 0 ? file->node().process_id() : std::uint32_t{0};
+  if (id != 0) {
+    return find_process(id);
+  }
+  const auto of_process = find_process_file(task, descriptor);
+  return of_process ? Result<Process*>((*of_process)->process()) : fail(EBADF);
+}
+
 std::int64_t call_pidfd_send_signal(Task& task) {
   const auto signal = static_cast<std::uint32_t>(task.arguments[1]);
   if (static_cast<std::uint32_t>(task.arguments[3]) != 0) {
     return -EINVAL;
   }
-  const auto file = find_process_file(task, task.arguments[0]);
-  if (!file) {
-    return as_error(file);
+  const auto found = find_subject(task, task.arguments[0]);
+  if (!found) {
+    return as_error(found);
   }
   SignalInfo info = SignalInfo::from_process(signal, SignalInfo::kUser, task.process->as_sender());
-  Process* subject = (*file)->process();
+  Process* subject = *found;
   if (task.arguments[2] != 0) {
     const auto given = task.process->space().read_value<SignalInfo>(task.arguments[2]);
     if (!given) {

@@ -346,6 +346,7 @@ class ProcessDirectory : public VirtualDirectory {
     return attributes;
   }
 
+  std::uint32_t process_id() const override { return of_task_ ? 0 : id_; }
   Reference<Node> look_up(std::string_view name, Process* /*viewer*/) override {
     for (std::size_t index = first(); index < kEntryCount; ++index) {
       if (kEntries[index].name == name && server().find_process(id_) != nullptr) {

@@ -71,7 +71,7 @@ class TmpfsDirectory : public Directory {
  public:
   TmpfsDirectory(Name name, const NewNode& what, std::uint32_t device);
 
-  std::uint64_t size() const override { return entries_.size() * 20; }
+  std::uint64_t size() const override { return (entries_.size() + 2) * 20; }
   Result<Reference<Node>> create(std::string_view name, const NewNode& what) override;
   Result<Reference<Node>> create_unnamed(const NewNode& what) override;
   Result<void> link(std::string_view name, Node& child) override;

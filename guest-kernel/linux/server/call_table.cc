@@ -74,6 +74,7 @@ void build_call_table() {
   add(process_descriptor_calls());
   add(barrier_calls());
   add(message_queue_calls());
+  add(mount_calls());
   add(system_calls());
 }
 

@@ -51,6 +51,7 @@ std::span<const CallEntry> inspection_calls();
 std::span<const CallEntry> process_descriptor_calls();
 std::span<const CallEntry> barrier_calls();
 std::span<const CallEntry> message_queue_calls();
+std::span<const CallEntry> mount_calls();
 std::span<const CallEntry> system_calls();
 
 inline constexpr std::size_t kCallNumbers = 512;

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "guest-kernel/lib/clock.h"
+#include "guest-kernel/linux/server/futex_vector.h"
 #include "guest-kernel/linux/server/process.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/time_value.h"
@@ -84,7 +85,7 @@ std::int64_t wake_and_move(const FutexPlace& word, std::uint64_t count, std::uin
     }
     task = next;
   }
-  return done;
+  return done + (count != 0 ? wake_vector_waiters(word, count) : 0);
 }
 
 // Sets the deadline of a wait. Relative for FUTEX_WAIT, absolute for the others.
@@ -331,6 +332,15 @@ bool has_others(Process& process) {
 }
 
 }  // namespace
+
+Result<FutexPlace> find_futex(AddressSpace& space, std::uint64_t address, std::uint32_t& value) {
+  const auto word = locate(space, address);
+  if (!word) {
+    return std::unexpected(word.error());
+  }
+  value = load(word->view);
+  return word->place;
+}
 
 void leave_futexes(Task& task) {
   task.futex = {};

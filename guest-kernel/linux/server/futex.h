@@ -13,6 +13,8 @@ inline constexpr std::uint32_t kAllFutexBits = ~std::uint32_t{0};
 // common. Returns how many, or a negative errno.
 std::int64_t wake_futex(AddressSpace& space, std::uint64_t address, std::uint64_t count,
                         std::uint32_t bits);
+// What the word at `address` is known by, and what it holds. EINVAL, EFAULT.
+Result<FutexPlace> find_futex(AddressSpace& space, std::uint64_t address, std::uint32_t& value);
 // What a thread's end does to the futexes that it has told of: set_tid_address(2),
 // set_robust_list(2).
 void leave_futexes(Task& task);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "guest-kernel/linux/server/reference.h"
+
 namespace linux_server {
 namespace {
 
@@ -11,6 +13,8 @@ constexpr std::uint32_t kFirstId = 20;
 constinit std::array<Mount, 32> table;
 constinit std::size_t count = 0;
 constinit std::uint32_t last_device = kFirstDevice - 1;
+constinit std::uint32_t last_id = kFirstId - 1;
+constinit std::uint32_t covering = 0;  // those with a covered directory
 
 }  // namespace
 
@@ -53,7 +57,8 @@ bool add_mount(Node& root, std::string_view type, std::string_view source, std::
   const Mount* above = root.parent() != nullptr ? mount_of(*root.parent()) : nullptr;
   root.acquire();
   Mount& mount = table[count];
-  mount.id = kFirstId + static_cast<std::uint32_t>(count);
+  mount = {};
+  mount.id = ++last_id;
   mount.parent = above != nullptr ? above->id : 1;
   mount.device = root.device();
   mount.magic = magic;
@@ -63,6 +68,44 @@ bool add_mount(Node& root, std::string_view type, std::string_view source, std::
   mount.root = &root;
   ++count;
   return true;
+}
+
+Result<void> add_mount_over(Node& covered, Node& root, std::string_view type,
+                            std::string_view source, std::uint32_t magic, bool read_only) {
+  root.set_place(covered.shared_name(), covered.parent());
+  if (!add_mount(root, type, source, magic, read_only)) {
+    return fail(EBUSY);
+  }
+  covered.acquire();
+  table[count - 1].covered = &covered;
+  ++covering;
+  return {};
+}
+
+Mount* find_mount(const Node& root) {
+  const auto end = table.begin() + count;
+  const auto found =
+      std::find_if(table.begin(), end, [&](const Mount& each) { return each.root == &root; });
+  return found == end ? nullptr : &*found;
+}
+
+void remove_mount(Mount& mount) {
+  const Reference<Node> root(mount.root);
+  const Reference<Node> covered(mount.covered);
+  root->release();
+  covered->release();
+  std::move(&mount + 1, table.data() + count, &mount);
+  --count;
+  --covering;
+}
+
+Node* mounted_over(const Node& directory) {
+  for (std::size_t index = covering == 0 ? 0 : count; index != 0; --index) {
+    if (table[index - 1].covered == &directory) {
+      return table[index - 1].root;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace linux_server

@@ -17,7 +17,10 @@ struct Mount {
   std::string_view type;
   std::string_view source;
   bool read_only = false;
-  Node* root = nullptr;  // lives for ever
+  bool expires = false;  // umount2(2) was asked with MNT_EXPIRE once
+  Node* root = nullptr;
+  // The directory that mount(2) has put it over; null: it was there from the start, for ever.
+  Node* covered = nullptr;
 };
 
 // All, in the order in which they were mounted.
@@ -36,5 +39,14 @@ std::uint32_t next_device();
 // Notes a file system whose root is in its place already, or is the root of all. False: too many.
 bool add_mount(Node& root, std::string_view type, std::string_view source, std::uint32_t magic,
                bool read_only);
+// Puts a new file system with this root over a directory. EBUSY: too many.
+Result<void> add_mount_over(Node& covered, Node& root, std::string_view type,
+                            std::string_view source, std::uint32_t magic, bool read_only);
+// The mount with that root; null: it is none's.
+Mount* find_mount(const Node& root);
+// Takes away what mount(2) has put somewhere. Whoever still has its files keeps them.
+void remove_mount(Mount& mount);
+// The root of what has been put over a directory, last; null: nothing.
+Node* mounted_over(const Node& directory);
 
 }  // namespace linux_server

@@ -37,6 +37,13 @@ Node::~Node() {
     end_watches(*this);
     delete extras_;
   }
+  // Directories that only their children have kept go one after the other, not each within the end
+  // of the one below it.
+  Reference<Node> above = std::move(parent_);
+  while (above && above->owners() == 1) {
+    Reference<Node> next = std::move(above->parent_);
+    above = std::move(next);
+  }
 }
 
 Attributes Node::attributes(const Process* /*viewer*/) const {

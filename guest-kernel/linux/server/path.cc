@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "guest-kernel/linux/server/mounts.h"
+
 namespace linux_server {
 namespace {
 
@@ -131,6 +133,9 @@ class Walk {
     if (!found->is_link() || (!more && !how_.follow_last)) {
       if (more && !found->is_directory()) {
         return fail(ENOTDIR);
+      }
+      while (Node* over = mounted_over(*found)) {
+        found = over;
       }
       enter(std::move(found));
       return {};

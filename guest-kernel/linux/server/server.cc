@@ -149,6 +149,7 @@ void Server::resume_ready() {
     resume(*task);
     end_condemned_processes();
   }
+  send_input_signals();  // for what an end has closed
 }
 
 bool Server::resume_due() {

@@ -200,7 +200,8 @@ std::int64_t call_prctl(Task& task) {
       return task.arguments[1] == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
     case PR_GET_THP_DISABLE:
     case PR_SET_THP_DISABLE:
-      return 0;
+      return has_no_more_arguments(task, task.arguments[0] == PR_SET_THP_DISABLE ? 2 : 1) ? 0
+                                                                                          : -EINVAL;
     case PR_MCE_KILL_GET:
       return PR_MCE_KILL_DEFAULT;
     default:

@@ -218,10 +218,7 @@ std::int64_t call_seek(Task& task) {
       return -EINVAL;
   }
   std::int64_t result = 0;
-  if (__builtin_add_overflow(base, offset, &result)) {
-    return -EOVERFLOW;
-  }
-  if (result < 0) {
+  if (__builtin_add_overflow(base, offset, &result) || result < 0) {
     return -EINVAL;
   }
   file->position = static_cast<std::uint64_t>(result);

@@ -359,11 +359,48 @@ std::int64_t call_umask(Task& task) {
   return old;
 }
 
+// name_to_handle_at(2): no file system here gives out handles.
+std::int64_t call_name_to_handle_at(Task& task) {
+  const std::uint64_t flags = static_cast<std::uint32_t>(task.arguments[4]);
+  if ((flags & ~std::uint64_t{AT_SYMLINK_FOLLOW | AT_EMPTY_PATH}) != 0) {
+    return -EINVAL;
+  }
+  const std::uint64_t follow = (flags & AT_SYMLINK_FOLLOW) != 0 ? 0 : AT_SYMLINK_NOFOLLOW;
+  const auto node =
+      find_with_flags(task, task.arguments[0], task.arguments[1], (flags & AT_EMPTY_PATH) | follow);
+  return node ? -EOPNOTSUPP : as_error(node);
+}
+
+std::int64_t call_open_by_handle_at(Task& task) {
+  constexpr std::uint32_t kMostBytes = 128;
+  if (!task.process->credentials.has(Capability::kReadAndSearch)) {
+    return -EPERM;
+  }
+  const auto size = task.process->space().read_value<std::uint32_t>(task.arguments[1]);
+  if (!size) {
+    return -EFAULT;
+  }
+  if (*size == 0 || *size > kMostBytes) {
+    return -EINVAL;
+  }
+  const auto start = start_of(task, task.arguments[0]);
+  return start ? -ESTALE : as_error(start);
+}
+
 constexpr CallEntry kCalls[] = {
-    {__NR_open, call_open},         {__NR_openat, call_openat},         {__NR_creat, call_creat},
-    {__NR_readlink, call_readlink}, {__NR_readlinkat, call_readlinkat}, {__NR_getcwd, call_getcwd},
-    {__NR_chdir, call_chdir},       {__NR_fchdir, call_fchdir},         {__NR_chroot, call_chroot},
-    {__NR_umask, call_umask},       {__NR_openat2, call_openat2},
+    {__NR_name_to_handle_at, call_name_to_handle_at},
+    {__NR_open_by_handle_at, call_open_by_handle_at},
+    {__NR_open, call_open},
+    {__NR_openat, call_openat},
+    {__NR_creat, call_creat},
+    {__NR_readlink, call_readlink},
+    {__NR_readlinkat, call_readlinkat},
+    {__NR_getcwd, call_getcwd},
+    {__NR_chdir, call_chdir},
+    {__NR_fchdir, call_fchdir},
+    {__NR_chroot, call_chroot},
+    {__NR_umask, call_umask},
+    {__NR_openat2, call_openat2},
 };
 
 }  // namespace

@@ -46,7 +46,10 @@ bool has_group(std::uint32_t group, std::uint32_t session) {
 
 std::int64_t call_setpgid(Task& task) {
   Process* process = find_named(task, task.arguments[0]);
-  if (static_cast<std::int32_t>(task.arguments[1]) < 0) {
+  // A group of 0 is that of the process's own number.
+  const auto named =
+      static_cast<std::int32_t>(task.arguments[1] != 0 ? task.arguments[1] : task.arguments[0]);
+  if (named < 0) {
     return -EINVAL;
   }
   if (process == nullptr || process->state == ProcessState::kEnded ||

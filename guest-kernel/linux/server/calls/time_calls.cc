@@ -140,6 +140,9 @@ std::int64_t call_clock_nanosleep(Task& task) {
   constexpr std::uint64_t kAbsolute = 1;  // TIMER_ABSTIME
   const auto number = static_cast<std::uint32_t>(task.arguments[0]);
   const auto clock = find_clock(task, number);
+  if (clock && number == shim::kClockThreadTime) {
+    return -EOPNOTSUPP;
+  }
   if (!clock || clock->task != 0) {
     return -EINVAL;
   }

@@ -5,6 +5,7 @@
 
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/futex.h"
+#include "guest-kernel/linux/server/futex_vector.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/poll_readiness.h"
 #include "guest-kernel/linux/server/ipc/poll_watches.h"
@@ -267,7 +268,7 @@ std::int64_t call_pselect(Task& task) {
 
 constexpr CallEntry kCalls[] = {
     {__NR_poll, call_poll},        {__NR_ppoll, call_ppoll}, {__NR_select, call_select},
-    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex},
+    {__NR_pselect6, call_pselect}, {__NR_futex, call_futex}, {__NR_futex_waitv, call_futex_waitv},
 };
 
 }  // namespace

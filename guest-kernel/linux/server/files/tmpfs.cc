@@ -272,4 +272,34 @@ TmpfsDirectory* mount_tmpfs(Node& root, std::string_view path, std::string_view 
   }
 }
 
+Reference<Node> make_tmpfs(const NewNode& what) {
+  return Reference<Node>(new (std::nothrow) TmpfsDirectory(Name("/"), what, next_device()));
+}
+
+// One entry after the other, so that the depth of the tree does not matter: a directory that has
+// entries is entered, an empty one is left and dropped.
+void clear_tmpfs(Node& directory) {
+  Reference<Node> current(&directory);
+  std::uint64_t position = 0;  // everything before it has gone
+  for (;;) {
+    DirectoryItem item;
+    if (current->next_entry(position, nullptr, item)) {
+      const Reference<Node> child = current->look_up(item.name, nullptr);
+      if (child->is_directory() && !child->is_empty()) {
+        current = child;
+        position = 0;
+      } else {
+        position = item.position;
+        static_cast<void>(current->remove(item.name, *child));
+      }
+      continue;
+    }
+    if (current.get() == &directory) {
+      return;
+    }
+    current = current->parent();
+    position = 0;
+  }
+}
+
 }  // namespace linux_server

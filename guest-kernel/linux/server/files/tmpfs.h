@@ -127,6 +127,11 @@ class TmpfsOpenFile : public File {
 // the read-only root where they are missing. Null: no memory, or a component is no directory.
 TmpfsDirectory* mount_tmpfs(Node& root, std::string_view path, std::string_view type,
                             std::uint32_t permissions);
+// The root of a new file system in memory, without a place. Null: no memory.
+Reference<Node> make_tmpfs(const NewNode& what);
+// Takes all entries out of a directory in memory, and out of those below it, which would keep each
+// other for ever.
+void clear_tmpfs(Node& directory);
 // A file without a place. ENOMEM.
 Result<Reference<TmpfsFile>> make_memory_file(std::string_view name, const NewNode& what);
 

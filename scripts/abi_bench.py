@@ -28,9 +28,10 @@ LINUX_WORDS = "console=ttyS0 quiet panic=-1 reboot=t"
 # prints how long it took; what starts slowly measures from inside.
 TIMED = ["/usr/bin/abi-operations", "--time"]
 WORK = {
-    "xz": [*TIMED, "/usr/bin/xz", "-6", "--keep", "--stdout", "--threads=1", "/usr/bin/python3.11"],
+    "xz": [*TIMED, "/usr/bin/xz", "-6", "--keep", "--stdout", "--threads=1",
+           "/usr/bin/python3.11", "/usr/bin/python3.11"],
     "sqlite3": [*TIMED, "/usr/bin/sqlite3", ":memory:",
-                "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000000) "
+                "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 10000000) "
                 "SELECT sum(x * x % 7) FROM c;"],
     "python3": ["/usr/bin/python3", "/usr/lib/python_work.py"],
 }

@@ -20,8 +20,8 @@ class DiskImage {
   Outcome tool(const std::string& name, Arguments arguments) const;
   // e2fsck finds nothing wrong, and no journal to replay.
   void expect_sound() const;
-  // Lets Linux's tools replay the journal after a power cut: there is nothing else to repair. A copy
-  // of an image leaves the journal to the device.
+  // Lets Linux's tools replay the journal after a power cut: there is nothing else to repair. A
+  // copy of an image leaves the journal to the device.
   void expect_sound_after_replay() const;
 
  private:

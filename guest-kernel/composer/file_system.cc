@@ -1,5 +1,7 @@
 #include "guest-kernel/composer/file_system.h"
 
+#include <algorithm>
+
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/composer/address_map.h"
 #include "guest-kernel/drivers/driver_protocol.h"
@@ -14,7 +16,8 @@ using guest::Slot;
 using guest::Status;
 
 constexpr std::string_view kProgram = "file-systems/ext4";
-constexpr std::uint64_t kMemorySize = 3 * abi::kLargePageSize;
+constexpr std::uint64_t kLeastMemory = 3 * abi::kLargePageSize;
+constexpr std::uint64_t kMostMemory = 4 * abi::kLargePageSize;
 constexpr std::uint64_t kSlots = 64;
 constexpr std::uint64_t kKernelPages = 20;
 // Slots that it finds.
@@ -46,7 +49,11 @@ bool FileSystem::plan(System& system, const Services& services) {
   }
   const auto instance =
       make_instance(system.memory, *program_, kFileSystemAddress, shared_size(), kFileSystemSize);
-  const auto memory = instance ? system.memory.reserve(kMemorySize) : std::nullopt;
+  // Large disks have large bitmaps.
+  memory_size_ =
+      std::clamp(system.memory.remaining() / 32 / abi::kLargePageSize * abi::kLargePageSize,
+                 kLeastMemory, kMostMemory);
+  const auto memory = instance ? system.memory.reserve(memory_size_) : std::nullopt;
   if (!memory) {
     program_.reset();
     return false;
@@ -67,7 +74,7 @@ void FileSystem::describe() {
   info.resources[2] = {Role::kSharedMemory, 0,
                        guest::kNoSlot,      instance_.address_of(instance_.extra_offset),
                        shared_size(),       0};
-  info.resources[3] = {Role::kMemory, 0, guest::kNoSlot, kFileSystemMemoryAddress, kMemorySize, 0};
+  info.resources[3] = {Role::kMemory, 0, guest::kNoSlot, kFileSystemMemoryAddress, memory_size_, 0};
   info.resources[4] = {Role::kClient, 0, kGivenClient, 0, 0, 0};
   info.resource_count = 5;
 }
@@ -105,7 +112,7 @@ Status FileSystem::create_domain() const {
   });
   then([&] {
     return guest::map(kFileSystemDomainSlot, kFileSystemMemoryAddress, abi::kComposerMemory,
-                      memory_, kMemorySize, kReadWrite);
+                      memory_, memory_size_, kReadWrite);
   });
   return status;
 }

@@ -33,6 +33,7 @@ class FileSystem {
   std::optional<Program> program_;
   Instance instance_;
   std::uint64_t memory_ = 0;  // offset in region kComposerMemory
+  std::uint64_t memory_size_ = 0;
 };
 
 }  // namespace composer

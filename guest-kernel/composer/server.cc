@@ -233,7 +233,8 @@ Status LinuxServer::complete() {
       map_shared_memory(service);
     }
   }
-  if (file_system_.start() == Status::kOk) {
+  // Where it cannot be started, its port is not there: the server finds that out by calling it.
+  if (file_system_.start() != Status::kNotFound) {
     check(file_system_.map_shared_memory(kServerDomainSlot, kServerFileSystemAddress));
   }
   check(guest::carve(kDeviceTableSlot, abi::kComposerMemory, system_->device_table_block.offset,

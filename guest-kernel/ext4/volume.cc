@@ -201,8 +201,13 @@ int Volume::mount(std::int64_t now, std::span<const std::byte, 16> random) {
   if (report_.empty()) {
     report_ = reason;
   }
+  // Bit by bit where that fits, else as trees, which are small unless the disk is in many pieces.
+  const std::uint64_t bits = ext2fs_blocks_count(fs_->super) + fs_->super->s_inodes_count;
+  fs_->default_bitmap_type =
+      bits / 8 <= memory_.size() / 2 ? EXT2FS_BMAP64_BITARRAY : EXT2FS_BMAP64_RBTREE;
   if (const errcode_t error = ext2fs_read_bitmaps(fs_)) {
-    return fail("its bitmaps are damaged", error_number(error));
+    return error == EXT2_ET_NO_MEMORY ? fail("there is too little memory for its bitmaps", ENOMEM)
+                                      : fail("its bitmaps are damaged", error_number(error));
   }
   ext2fs_set_block_alloc_stats_callback(fs_, block_changed, nullptr);
   ext2fs_set_block_alloc_stats_range_callback(fs_, blocks_changed, nullptr);

@@ -69,6 +69,14 @@ int Volume::make_inode(ext2_ino_t directory, const char* name, const InodeRecord
       return failed;
     }
   } else {
+    // What had the number before may have left attributes behind.
+    const auto blank = scratch_.subspan(2 * 4096, EXT2_INODE_SIZE(fs_->super));
+    std::fill(blank.begin(), blank.end(), std::byte{});
+    error = ext2fs_write_inode_full(fs_, number, reinterpret_cast<ext2_inode*>(blank.data()),
+                                    static_cast<int>(blank.size()));
+    if (error != 0) {
+      return error_number(error);
+    }
     inode.i_links_count = 1;
     inode.i_extra_isize =
         EXT2_INODE_SIZE(fs_->super) > EXT2_GOOD_OLD_INODE_SIZE

@@ -30,7 +30,7 @@ class PowerCut : public testing::TestWithParam<const char*> {};
 TEST_P(PowerCut, LosesNothingThatSqliteCommitted) {
   REQUIRE_KVM();
   REQUIRE_DEBIAN_ROOT();
-  const std::chrono::seconds limit(60 * integration::patience());
+  const std::chrono::seconds limit(120 * integration::patience());
   const int cuts = integration::power_cuts(integration::on_lane_s() ? 1 : 3);
   const DiskImage image(48u << 20);
   std::mt19937 random(1);
@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(Journal, PowerCut, testing::Values("wal", "delete"),
 TEST(PowerCuts, LoseNothingThatWasSyncedThroughAMapping) {
   REQUIRE_KVM();
   REQUIRE_DEBIAN_ROOT();
-  const std::chrono::seconds limit(60 * integration::patience());
+  const std::chrono::seconds limit(120 * integration::patience());
   const DiskImage image(24u << 20);
   ChildProcess device(integration::program_directory() + "/ensemble",
                       {"run", "watch", "--rootfs", debian_root(), "--disk", image.path(), "--",

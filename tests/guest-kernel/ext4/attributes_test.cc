@@ -110,6 +110,22 @@ TEST_F(Attributes, GoWithTheirFile) {
   EXPECT_EQ(after.free_blocks, before.free_blocks);
 }
 
+TEST_F(Attributes, AreNotThoseOfTheNextFileWithTheNumber) {
+  ASSERT_EQ(set("user.a", "a"), 0);
+  const ext2_ino_t old = file_;
+  for (const std::uint32_t mode : {0100644u, 0040755u, 0010644u}) {
+    begin();
+    ASSERT_EQ(volume().remove(kRootInode, "file", file_), 0);
+    ASSERT_EQ(volume().release(file_), 0);
+    InodeRecord what{};
+    what.mode = mode;
+    ASSERT_EQ(volume().create(kRootInode, "file", what, {}, file_), 0);
+    EXPECT_EQ(names(), "") << mode;
+    ASSERT_EQ(set("user.b", "b"), 0);
+  }
+  EXPECT_EQ(file_, old);
+}
+
 TEST_F(Attributes, HolesAreFoundWhereTheyAre) {
   begin();
   ASSERT_EQ(write_bytes(volume(), file_, 8192, bytes_of(std::string(4096, 'x'))), 0);

@@ -59,8 +59,8 @@ class TerminalSession {
   }
 
   // The same, behind what earlier calls have found.
-  bool shows_next(const std::string& text) {
-    const auto end = Clock::now() + default_limit();
+  bool shows_next(const std::string& text, std::chrono::milliseconds limit = default_limit()) {
+    const auto end = Clock::now() + limit;
     std::size_t at = 0;
     while ((at = screen_.find(text, seen_)) == std::string::npos && Clock::now() < end && read()) {
     }

@@ -125,29 +125,6 @@ TEST_F(Shell, KnowsTheTerminalsSizeAndItsChange) {
   run(session, "stty size", "20 77");
 }
 
-// Each process starts two more, ten rows deep: more than the device has room for.
-TEST_F(Shell, OutlivesAForkBombThatEndsInItsOwnErrors) {
-  REQUIRE_KVM();
-  TerminalSession session({"run", "watch"}, kSize);
-  ASSERT_TRUE(session.shows_next("# ")) << session.screen();
-  session.type("b() { [ $1 = 0 ] || { b $(($1-1)) & b $(($1-1)) & wait; }; }\r");
-  session.type("b 10 2>&1 | grep -q \"can't fork\" && echo f''ailed\r");
-  EXPECT_TRUE(session.shows_next("\r\nfailed")) << session.screen();
-  run(session, "wait; echo al''ive", "\r\nalive");
-  run(session, "ls /bin | grep -x bus''ybox", "\r\nbusybox");
-}
-
-TEST_F(Shell, EndsAForkBombThatNeverEnds) {
-  REQUIRE_KVM();
-  TerminalSession session({"run", "watch"}, kSize);
-  ASSERT_TRUE(session.shows_next("# ")) << session.screen();
-  session.type("b() { while :; do b & done; }; b 2>/dev/null &\r");
-  std::this_thread::sleep_for(std::chrono::seconds(2) * patience());
-  run(session, "echo al''ive", "\r\nalive");
-  run(session, "kill -9 -1; echo en''ded", "\r\nended");
-  run(session, "ls /bin | grep -x bus''ybox", "\r\nbusybox");
-}
-
 TEST_F(Shell, OnAPipeReadsItsCommandsWithoutAPrompt) {
   REQUIRE_KVM();
   ChildProcess process(program_directory() + "/ensemble", {"run", "watch"});

@@ -7,7 +7,7 @@
 
 // Each process of the chain is to end with its parent: the first one's end ends them all.
 BEHAVIOUR(death_signal_chain) {
-  enum { kLength = 320 };
+  enum { kLength = 100 };
   int ready[2];
   int alive[2];
   MUST(pipe(ready));

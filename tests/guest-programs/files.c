@@ -31,7 +31,7 @@ static void test_reading(void) {
   CHECK(lseek(file, -1, SEEK_END) == kNumbersSize - 1);
   CHECK(lseek(file, 1, SEEK_CUR) == kNumbersSize);
   CHECK_ERROR(lseek(file, -1, SEEK_SET), EINVAL);
-  CHECK_ERROR(lseek(file, LONG_MAX, SEEK_CUR), EOVERFLOW);
+  CHECK_ERROR(lseek(file, LONG_MAX, SEEK_CUR), EINVAL);
   CHECK_ERROR(lseek(file, 0, 77), EINVAL);
   CHECK(pread(file, buffer, 5, 4995) == 5 && memcmp(buffer, "56789", 5) == 0);
   CHECK(pread(file, buffer, 5, 4998) == 2);

@@ -171,9 +171,18 @@ class ServedProcess : public testing::Test {
     return text;
   }
 
-  bool log_shows(const std::string& text) const {
+  // Whether the text comes to be in the console's log so often.
+  bool log_shows(const std::string& text, int times = 1) const {
     const auto deadline = Clock::now() + kPatience;
-    while (logged().find(text) == std::string::npos) {
+    const auto count = [&] {
+      int found = 0;
+      const std::string log = logged();
+      for (std::size_t at = 0; (at = log.find(text, at)) != std::string::npos; at += text.size()) {
+        ++found;
+      }
+      return found;
+    };
+    while (count() < times) {
       if (Clock::now() > deadline) {
         return false;
       }
@@ -261,7 +270,9 @@ TEST_F(ServedProcess, NeverWaitsForWhoDoesNotReadItsConsole) {
 TEST_F(ServedProcess, ResetsWhenAskedTo) {
   Controller controller(folder_);
   start(controller, "echo");
+  EXPECT_TRUE(log_shows("ready\n"));
   EXPECT_TRUE(controller.ask([](auto& request) { request.mutable_reset(); }).has_done());
+  EXPECT_TRUE(log_shows("ready\n", 2));
   Controller viewer(folder_);
   EXPECT_TRUE(viewer.ask([](auto& request) { request.mutable_attach_console(); }).has_done());
   ASSERT_EQ(::send(viewer.socket(), "again", 5, 0), 5);

@@ -22,7 +22,7 @@ namespace ensemble::control {
 class FramedSocket {
  public:
   // Most bytes of messages that wait for the other end.
-  static constexpr std::size_t kOutputLimit = std::size_t{32} << 20;
+  static constexpr std::size_t kOutputLimit = std::size_t{1} << 20;
 
   struct Handlers {
     // Bytes have come: takes one message from `reader` and obeys it, as MessageReader::take().

@@ -23,7 +23,7 @@ constexpr int kBacklog = 16;
 
 // The address of a socket in `folder` by way of an open descriptor, since a path of more than 107
 // bytes does not fit into a socket's address.
-Result<sockaddr_un> address_in(const vmm::FileDescriptor& folder) {
+sockaddr_un address_in(const vmm::FileDescriptor& folder) {
   const std::string path =
       "/proc/self/fd/" + std::to_string(folder.get()) + "/" + kControlSocketName;
   sockaddr_un address{};
@@ -40,32 +40,39 @@ Result<vmm::FileDescriptor> open_folder(const std::string& folder) {
   return opened;
 }
 
-Result<vmm::FileDescriptor> make_socket() {
+// A new socket, and the directory that it is to have its other end in.
+struct FolderSocket {
+  vmm::FileDescriptor folder;
+  vmm::FileDescriptor socket;
+};
+
+Result<FolderSocket> make_socket(const std::string& path) {
+  auto folder = open_folder(path);
+  if (!folder) {
+    return std::unexpected(folder.error());
+  }
   vmm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) {
     return std::unexpected(Error::from_errno("cannot make a socket", errno));
   }
-  return socket;
+  return FolderSocket{std::move(*folder), std::move(socket)};
 }
 
 Result<vmm::FileDescriptor> listen_in(const std::string& folder) {
-  auto opened = open_folder(folder);
-  if (!opened) {
-    return std::unexpected(opened.error());
+  auto made = make_socket(folder);
+  if (!made) {
+    return std::unexpected(made.error());
   }
-  auto socket = make_socket();
-  if (!socket) {
-    return std::unexpected(socket.error());
-  }
-  ::unlinkat(opened->get(), kControlSocketName, 0);
-  ::unlinkat(opened->get(), kStoppedName, 0);
-  auto address = address_in(*opened);
-  if (::bind(socket->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0 ||
-      ::listen(socket->get(), kBacklog) != 0) {
+  ::unlinkat(made->folder.get(), kControlSocketName, 0);
+  ::unlinkat(made->folder.get(), kStoppedName, 0);
+  const sockaddr_un address = address_in(made->folder);
+  if (::bind(made->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+          0 ||
+      ::listen(made->socket.get(), kBacklog) != 0) {
     return std::unexpected(
         Error::from_errno("cannot listen on '" + folder + "/" + kControlSocketName + "'", errno));
   }
-  return socket;
+  return std::move(made->socket);
 }
 
 std::uint64_t monotonic_ns() {
@@ -120,21 +127,17 @@ Result<StartedProcess> start_served_process(const ServedProcessOptions& options)
 }
 
 Result<vmm::FileDescriptor> connect_to_process(const std::string& folder) {
-  auto opened = open_folder(folder);
-  if (!opened) {
-    return std::unexpected(opened.error());
+  auto made = make_socket(folder);
+  if (!made) {
+    return std::unexpected(made.error());
   }
-  auto socket = make_socket();
-  if (!socket) {
-    return std::unexpected(socket.error());
-  }
-  auto address = address_in(*opened);
-  if (::connect(socket->get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) !=
+  const sockaddr_un address = address_in(made->folder);
+  if (::connect(made->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
       0) {
     return std::unexpected(
         Error::from_errno("cannot connect to '" + folder + "/" + kControlSocketName + "'", errno));
   }
-  return socket;
+  return std::move(made->socket);
 }
 
 }  // namespace ensemble::control

@@ -13,10 +13,14 @@
 namespace linux_server {
 namespace {
 
+// What one call copies at most, so that it does not keep the server from everybody else: the count
+// tells, as for a transfer that was cut short.
+constexpr std::uint64_t kMostCopied = std::uint64_t{8} << 20;
+
 // Copies between two processes through a buffer of the server's. A count, or -EFAULT.
 std::int64_t copy_between(const UserBuffer& from, const UserBuffer& to) {
   std::array<std::byte, 4096> bytes;
-  const std::uint64_t size = std::min(from.size(), to.size());
+  const std::uint64_t size = std::min({from.size(), to.size(), kMostCopied});
   std::uint64_t done = 0;
   while (done < size) {
     const auto piece = std::span(bytes).first(std::min<std::uint64_t>(size - done, bytes.size()));

@@ -38,7 +38,10 @@ TEST(an_equal_gets_its_share_though_its_rival_calls_servers) {
   Message message;
   EXPECT_OK(guest::call(port, message));
   const std::uint64_t before = counters[0];
-  spin(60'000'000);
+  // Three slices or so; more only because the host may keep this processor for itself meanwhile.
+  for (int i = 0; i < 10 && counters[0] == before; ++i) {
+    spin(60'000'000);
+  }
   EXPECT(counters[0] != before);
   EXPECT_OK(guest::control_thread(rival, abi::ThreadOperation::kEnd));
 }
@@ -113,7 +116,7 @@ TEST(an_equal_started_on_another_processor_gets_its_share) {
     spin(100'000);
   }
   const Slot second = start_thread(count, 4, 12, 1, false);
-  for (int i = 0; i < 100 && counters[4] == 0; ++i) {
+  for (int i = 0; i < 1000 && counters[4] == 0; ++i) {
     spin(10'000'000);
   }
   EXPECT(counters[4] != 0);

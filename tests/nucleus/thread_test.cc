@@ -18,7 +18,7 @@ TEST(equals_share_a_processor_by_time) {
   counters[1] = 0;
   const Slot first = start_thread(count, 0, 16, 0, false);
   const Slot second = start_thread(count, 1, 16, 0, false);
-  for (int i = 0; i < 100 && (counters[0] == 0 || counters[1] == 0); ++i) {
+  for (int i = 0; i < 1000 && (counters[0] == 0 || counters[1] == 0); ++i) {
     spin(40'000'000);
   }
   EXPECT(counters[0] != 0);
@@ -149,7 +149,7 @@ TEST(all_processors_run_at_once) {
     start_thread(count, i, 10, i, false);
   }
   for (unsigned i = 1; i < count_of; ++i) {
-    for (int k = 0; k < 1000 && counters[i] == 0; ++k) {
+    for (int k = 0; k < 20'000 && counters[i] == 0; ++k) {
       spin(1'000'000);
     }
     EXPECT(counters[i] != 0);
@@ -210,7 +210,7 @@ TEST(processors_call_one_server_at_once) {
     start_thread(client, i * 1000, 18, i, false);
     start_thread(client, i * 1000 + 500, 18, i, false);
   }
-  for (int i = 0; i < 2000 && done < 2 * count_of; ++i) {
+  for (int i = 0; i < 20'000 && done < 2 * count_of; ++i) {
     spin(1'000'000);
     guest::yield();
   }

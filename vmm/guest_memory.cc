@@ -41,6 +41,55 @@ bool overlap(const MemorySlot& a, const MemorySlot& b) {
   return a.guest_address < b.guest_address + b.size && b.guest_address < a.guest_address + a.size;
 }
 
+// `size` bytes of addresses that start at a multiple of a large page, so that KVM can map large
+// pages: guest and host addresses have to agree in their lower bits.
+void* reserve_addresses(uint64_t size) {
+  const uint64_t wanted = size + kSizeStep;
+  void* start =
+      ::mmap(nullptr, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) {
+    return MAP_FAILED;
+  }
+  auto* bytes = static_cast<std::byte*>(start);
+  const uint64_t before = -reinterpret_cast<uintptr_t>(start) % kSizeStep;
+  if (before != 0) {
+    ::munmap(bytes, before);
+  }
+  ::munmap(bytes + before + size, kSizeStep - before);
+  return bytes + before;
+}
+
+// Copies the resident pages of [`start`, `start` + `size`) to the same place in `file`, which
+// holds them from `offset` on.
+Result<void> write_resident_pages(const std::byte* start, uint64_t size, int file,
+                                  uint64_t offset) {
+  // Documentation/admin-guide/mm/pagemap.rst: bit 63 present, bit 62 swapped out.
+  constexpr uint64_t kHasContents = uint64_t{3} << 62;
+  const FileDescriptor pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  if (!pagemap) {
+    return std::unexpected(Error::from_errno("cannot open /proc/self/pagemap", errno));
+  }
+  const uint64_t page = page_size();
+  std::vector<uint64_t> entries(kSizeStep / page);
+  for (uint64_t done = 0; done < size; done += kSizeStep) {
+    const auto first = reinterpret_cast<uintptr_t>(start + done) / page;
+    const size_t bytes = entries.size() * sizeof(uint64_t);
+    if (::pread(pagemap.get(), entries.data(), bytes,
+                static_cast<off_t>(first * sizeof(uint64_t))) != static_cast<ssize_t>(bytes)) {
+      return std::unexpected(Error::from_errno("cannot read /proc/self/pagemap", errno));
+    }
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const uint64_t at = done + i * page;
+      if ((entries[i] & kHasContents) != 0 &&
+          ::pwrite(file, start + at, page, static_cast<off_t>(offset + at)) !=
+              static_cast<ssize_t>(page)) {
+        return std::unexpected(Error::from_errno("cannot copy guest memory to its memfd", errno));
+      }
+    }
+  }
+  return {};
+}
+
 // Bytes of private copies in the mapping that starts at `address`.
 Result<uint64_t> copied_bytes(const std::byte* address, uint64_t size) {
   const auto start = reinterpret_cast<uintptr_t>(address);
@@ -111,18 +160,31 @@ Result<GuestMemory> GuestMemory::map_ram(FileDescriptor memory_file, uint64_t si
   memory.memory_file_ = std::move(memory_file);
   memory.size_ = size;
   memory.shared_ = shared;
-  void* host =
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-             (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE, memory.memory_file_.get(), 0);
+  memory.in_file_ = shared ? (size / 4 + kSizeStep - 1) / kSizeStep * kSizeStep : size;
+  void* host = reserve_addresses(size);
   if (host == MAP_FAILED) {
     return std::unexpected(
         Error::from_errno(fmt::format("cannot map {} bytes of guest memory", size), errno));
   }
+  auto* bytes = static_cast<std::byte*>(host);
+  const uint64_t anonymous = size - memory.in_file_;
+  if (::mmap(host, memory.in_file_, PROT_READ | PROT_WRITE,
+             (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE | MAP_FIXED,
+             memory.memory_file_.get(), 0) == MAP_FAILED ||
+      (anonymous != 0 &&
+       ::mmap(bytes + memory.in_file_, anonymous, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)) {
+    const int error = errno;
+    ::munmap(host, size);
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot map {} bytes of guest memory", size), error));
+  }
+  // A host without large pages does not mind.
+  ::madvise(bytes + memory.in_file_, anonymous, MADV_HUGEPAGE);
   // Guest memory in a core dump or a child serves nobody.
   ::madvise(host, size, MADV_DONTDUMP);
   ::madvise(host, size, MADV_DONTFORK);
 
-  auto* bytes = static_cast<std::byte*>(host);
   const uint64_t low = std::min(size, kHoleStart);
   memory.slots_.push_back({.name = "memory below 3 GiB", .size = low, .host = bytes});
   if (size > low) {
@@ -137,6 +199,7 @@ Result<GuestMemory> GuestMemory::map_ram(FileDescriptor memory_file, uint64_t si
 GuestMemory::GuestMemory(GuestMemory&& other) noexcept
     : memory_file_(std::move(other.memory_file_)),
       size_(std::exchange(other.size_, 0)),
+      in_file_(other.in_file_),
       shared_(other.shared_),
       slots_(std::exchange(other.slots_, {})),
       file_loss_(std::move(other.file_loss_)),
@@ -145,6 +208,7 @@ GuestMemory::GuestMemory(GuestMemory&& other) noexcept
 GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
   std::swap(memory_file_, other.memory_file_);
   std::swap(size_, other.size_);
+  std::swap(in_file_, other.in_file_);
   std::swap(shared_, other.shared_);
   std::swap(slots_, other.slots_);
   std::swap(file_loss_, other.file_loss_);
@@ -209,15 +273,47 @@ std::optional<std::string> GuestMemory::lost_file() const {
   return lost != files_.end() ? std::optional(lost->name()) : std::nullopt;
 }
 
+Result<int> GuestMemory::gather() {
+  if (!shared_) {
+    return fail("the memory of a clone is not in one file");
+  }
+  if (in_file_ == size_) {
+    return memory_file_.get();
+  }
+  std::byte* const upper = ram() + in_file_;
+  const uint64_t size = size_ - in_file_;
+  const auto offset = static_cast<off_t>(in_file_);
+  auto moved = write_resident_pages(upper, size, memory_file_.get(), in_file_);
+  // The mapping takes the place of the old one, or leaves it as it is.
+  if (moved && ::mmap(upper, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+                      memory_file_.get(), offset) == MAP_FAILED) {
+    moved = std::unexpected(Error::from_errno("cannot map guest memory", errno));
+  }
+  if (!moved) {
+    ::fallocate(memory_file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                static_cast<off_t>(size));
+    return std::unexpected(moved.error());
+  }
+  ::madvise(upper, size, MADV_DONTDUMP);
+  ::madvise(upper, size, MADV_DONTFORK);
+  in_file_ = size_;
+  return memory_file_.get();
+}
+
 Result<uint64_t> GuestMemory::touched_bytes() const {
   if (!shared_) {
-    return copied_bytes(slots_.front().host, size_);
+    return copied_bytes(ram(), size_);
   }
   struct stat status = {};
   if (::fstat(memory_file_.get(), &status) != 0) {
     return std::unexpected(Error::from_errno("cannot inspect guest memory", errno));
   }
-  return static_cast<uint64_t>(status.st_blocks) * 512;
+  const auto in_file = static_cast<uint64_t>(status.st_blocks) * 512;
+  if (in_file_ == size_) {
+    return in_file;
+  }
+  const auto above = copied_bytes(ram() + in_file_, size_ - in_file_);
+  return above ? Result<uint64_t>(in_file + *above) : above;
 }
 
 const MemorySlot* GuestMemory::find(uint64_t guest_address, uint64_t size) const {

@@ -29,8 +29,9 @@ struct MemorySlot {
   bool read_only = false;
 };
 
-// The memory of one machine: RAM in one memfd, laid around the PCI hole as docs/machine.md says,
-// and files mapped read-only at addresses of their own.
+// The memory of one machine: RAM, laid around the PCI hole as docs/machine.md says, and files
+// mapped read-only at addresses of their own. The lower quarter of RAM is in a memfd, the rest is
+// anonymous memory, which most hosts back by large pages only then.
 //
 // Owns the memfd and all mappings. Slots are added before the machine starts and never change
 // afterwards, so any thread may call the accessors. The guest writes at any moment: copy what you
@@ -41,8 +42,9 @@ class GuestMemory {
   // RAM of `size` bytes: a multiple of 2 MiB from 16 MiB to 32 GiB. Reads as zero.
   static Result<GuestMemory> create(uint64_t size);
 
-  // Copy-on-write memory over `memory_file`, another machine's memfd of `size` bytes. Neither
-  // machine sees what the other writes from now on, provided that the original does not run.
+  // Copy-on-write memory over `memory_file`, which another machine has gathered its `size` bytes
+  // in. Neither machine sees what the other writes from now on, provided that the original does
+  // not run.
   static Result<GuestMemory> clone(int memory_file, uint64_t size);
 
   GuestMemory(GuestMemory&& other) noexcept;
@@ -66,8 +68,9 @@ class GuestMemory {
   // Bytes of RAM.
   uint64_t size() const { return size_; }
 
-  // The memfd behind the RAM.
-  int memory_file() const { return memory_file_.get(); }
+  // Moves all RAM into the memfd and returns it: for clones, and for saving. While nobody else
+  // accesses the memory. After an error all RAM still holds what it held.
+  Result<int> gather();
 
   // Bytes of RAM that this machine has made resident. For a clone: those that it has copied.
   Result<uint64_t> touched_bytes() const;
@@ -126,6 +129,7 @@ class GuestMemory {
  private:
   GuestMemory() = default;
   static Result<GuestMemory> map_ram(FileDescriptor memory_file, uint64_t size, bool shared);
+  std::byte* ram() const { return slots_.front().host; }
   const MemorySlot* find(uint64_t guest_address, uint64_t size) const;
 
   template <typename T>
@@ -143,6 +147,7 @@ class GuestMemory {
 
   FileDescriptor memory_file_;
   uint64_t size_ = 0;
+  uint64_t in_file_ = 0;  // Bytes of RAM, from the first on, that are in the memfd.
   bool shared_ = true;
   std::vector<MemorySlot> slots_;
   std::optional<EventFd> file_loss_;

@@ -88,14 +88,47 @@ TEST(GuestMemory, CountsTouchedPagesExactly) {
   take(memory.store<uint8_t>(0x5000, 1));
   take(memory.store<uint8_t>(0x5fff, 1));
   EXPECT_EQ(take(memory.touched_bytes()), 4096u);
-  take(memory.store<uint8_t>(8 * kMebibyte, 1));
+  take(memory.store<uint8_t>(3 * kMebibyte, 1));
   EXPECT_EQ(take(memory.touched_bytes()), 8192u);
 }
 
+TEST(GuestMemory, CountsTouchedPagesOfTheUpperPart) {
+  const GuestMemory memory = take(GuestMemory::create(kSize));
+  take(memory.store<uint8_t>(8 * kMebibyte, 1));
+  // One page, or the large page that the host has given.
+  const uint64_t touched = take(memory.touched_bytes());
+  EXPECT_TRUE(touched == 4096u || touched == 2 * kMebibyte) << touched;
+}
+
+TEST(GuestMemory, StartsAtALargePageOfTheHost) {
+  const GuestMemory memory = take(GuestMemory::create(kSize));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.slots().front().host) % (2 * kMebibyte), 0u);
+}
+
+TEST(GuestMemory, GathersAllInItsFile) {
+  GuestMemory memory = take(GuestMemory::create(kSize));
+  for (uint64_t address = 0; address < kSize; address += kMebibyte) {
+    take(memory.store<uint64_t>(address + 8, address + 1));
+  }
+  EXPECT_GE(take(memory.gather()), 0);
+  EXPECT_EQ(take(memory.gather()), take(memory.gather()));
+  const uint64_t touched = take(memory.touched_bytes());
+  EXPECT_GE(touched, 16 * 4096u);
+  for (uint64_t address = 0; address < kSize; address += kMebibyte) {
+    EXPECT_EQ(take(memory.load<uint64_t>(address + 8)), address + 1);
+  }
+  take(memory.store<uint64_t>(kSize - 8, 1));
+  const GuestMemory clone = take(GuestMemory::clone(take(memory.gather()), kSize));
+  EXPECT_EQ(take(clone.load<uint64_t>(kSize - 8)), 1u);
+}
+
 TEST(GuestMemory, ClonesCopyOnWrite) {
-  const GuestMemory original = take(GuestMemory::create(kSize));
+  GuestMemory original = take(GuestMemory::create(kSize));
   take(original.store<uint32_t>(0x3000, 1));
-  const GuestMemory clone = take(GuestMemory::clone(original.memory_file(), kSize));
+  take(original.store<uint32_t>(kSize - 0x1000, 3));
+  GuestMemory clone = take(GuestMemory::clone(take(original.gather()), kSize));
+  EXPECT_EQ(take(clone.load<uint32_t>(kSize - 0x1000)), 3u);
+  EXPECT_TRUE(contains(error_of(clone.gather()), "not in one file"));
   EXPECT_EQ(take(clone.load<uint32_t>(0x3000)), 1u);
   EXPECT_EQ(take(clone.touched_bytes()), 0u);
   take(clone.store<uint32_t>(0x3000, 2));
@@ -104,11 +137,11 @@ TEST(GuestMemory, ClonesCopyOnWrite) {
 }
 
 TEST(GuestMemory, RefusesToCloneWhatIsNoMemoryOfThatSize) {
-  const GuestMemory original = take(GuestMemory::create(kSize));
-  EXPECT_TRUE(contains(error_of(GuestMemory::clone(original.memory_file(), 2 * kSize)),
+  GuestMemory original = take(GuestMemory::create(kSize));
+  EXPECT_TRUE(contains(error_of(GuestMemory::clone(take(original.gather()), 2 * kSize)),
                        "holds 16777216 bytes"));
   EXPECT_FALSE(GuestMemory::clone(-1, kSize));
-  EXPECT_FALSE(GuestMemory::clone(original.memory_file(), kSize - 1));
+  EXPECT_FALSE(GuestMemory::clone(take(original.gather()), kSize - 1));
 }
 
 class MappedFile : public ::testing::Test {

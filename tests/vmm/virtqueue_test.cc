@@ -310,7 +310,7 @@ TEST_F(VirtqueueTest, RejectsMoreThan4GiB) {
 
 TEST_F(VirtqueueTest, ModuleFilesCanBeReadButNotWritten) {
   const uint64_t file_address = uint64_t{1} << 36;
-  memory_.map_file("module", file_address, memory_.memory_file(), 4096).value();
+  memory_.map_file("module", file_address, memory_.gather().value(), 4096).value();
   enable();
   driver_.offer_chain({{file_address, 4, false}});
   EXPECT_EQ(pop().readable_size(), 4U);

@@ -170,6 +170,7 @@ class AddressSpace {
   // The last fault, to tell a mapping that does not help from one that does.
   std::uint64_t last_fault_ = 0;
   unsigned repeated_faults_ = 0;
+  unsigned large_pages_ = 0;  // given so far
 };
 
 }  // namespace linux_server

@@ -18,6 +18,9 @@ constexpr std::uint8_t kProtectExecute = 4;
 constexpr std::uint64_t kFaultWindow = 64 * 1024;
 // The most that a fault maps behind memory that was touched from its start on.
 constexpr std::uint64_t kLargestFaultWindow = 512 * 1024;
+// A program with this many large pages goes on to use much. Its further ones come from where the
+// host may back them by large pages of its own; those of small programs are seldom used up.
+constexpr unsigned kFewLargePages = 4;
 // The same for bytes that have to be copied.
 constexpr std::uint64_t kCopyWindow = 16 * 1024;
 // As many threads may fault on one page at once, and all but the first find it there.
@@ -82,7 +85,9 @@ Result<void> AddressSpace::give_memory(std::uint64_t start, std::uint64_t end) {
     if (start % kLargePage != 0 && end - start <= kLargePage) {
       size = std::min(end - start, kLargePage - kPage);
     }
-    std::uint64_t offset = memory_pool().allocate_for_program(size);
+    std::uint64_t offset = size == kLargePage && ++large_pages_ > kFewLargePages
+                               ? memory_pool().allocate_upper_block_for_program()
+                               : memory_pool().allocate_for_program(size);
     while (offset == MemoryPool::kNone && size > kPage) {
       size = round_up(size / 2, kPage);
       offset = memory_pool().allocate_for_program(size);
@@ -164,7 +169,8 @@ FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t addre
   std::uint64_t end = start + kLargePage;
   if (start < segment.start || end > segment.end || !memory_pool().is_plentiful(kLargePage)) {
     start = std::max(round_down(address, kFaultWindow), segment.start);
-    end = std::min(round_down(address, kFaultWindow) + fault_window(start), segment.end);
+    // Not over a border: from there on large pages may fit.
+    end = std::min({round_down(address, kFaultWindow) + fault_window(start), end, segment.end});
   }
   if (give_memory(start, end)) {
     return FaultOutcome::kResolved;

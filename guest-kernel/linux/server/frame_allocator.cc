@@ -62,12 +62,12 @@ FrameAllocator::FrameAllocator(std::byte* memory, std::uint64_t size, std::uint6
       size_(size & ~(kPage - 1)) {
   block_count_ = (size_ - base_ + kBlock - 1) / kBlock;
   notes_end_ = (block_count_ * sizeof(Block) + kPage - 1) & ~(kPage - 1);
+  fresh_end_ = block_count_;
   total_pages_ = size_ > notes_end_ ? (size_ - notes_end_) / kPage : 0;
   free_pages_ = total_pages_;
 }
 
-void FrameAllocator::open_fresh_block() {
-  const std::uint64_t block = fresh_block_++;
+void FrameAllocator::open(std::uint64_t block) {
   if (is_whole(block)) {
     return;
   }
@@ -92,9 +92,10 @@ std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned
   return page_offset(block, first);
 }
 
-std::uint64_t FrameAllocator::find_used_block(bool cleared) {
-  for (std::uint64_t block = 0; block < fresh_block_; ++block) {
-    if (find_run(blocks_[block].used, kPagesPerBlock, kPagesPerBlock) == 0) {
+std::uint64_t FrameAllocator::find_used_block(std::uint64_t first, std::uint64_t end,
+                                              bool cleared) {
+  for (std::uint64_t block = first; block < end; ++block) {
+    if (!is_fresh(block) && find_run(blocks_[block].used, kPagesPerBlock, kPagesPerBlock) == 0) {
       return take(block, 0, kPagesPerBlock, cleared);
     }
   }
@@ -103,17 +104,32 @@ std::uint64_t FrameAllocator::find_used_block(bool cleared) {
 
 std::uint64_t FrameAllocator::allocate_block(bool cleared) {
   // Memory that nobody has used is worth keeping for those who want zeroes.
-  if (const std::uint64_t used = cleared ? kNone : find_used_block(cleared); used != kNone) {
+  if (const std::uint64_t used = cleared ? kNone : find_used_block(0, block_count_, cleared);
+      used != kNone) {
     return used;
   }
-  while (fresh_block_ < block_count_) {
-    const std::uint64_t block = fresh_block_;
-    open_fresh_block();
+  while (fresh_block_ < fresh_end_) {
+    const std::uint64_t block = fresh_block_++;
+    open(block);
     if (is_whole(block)) {
       return take(block, 0, kPagesPerBlock, cleared);
     }
   }
-  return find_used_block(cleared);
+  return find_used_block(0, block_count_, cleared);
+}
+
+std::uint64_t FrameAllocator::allocate_upper_block() {
+  if (const std::uint64_t used = find_used_block(fresh_end_, block_count_, true); used != kNone) {
+    return used;
+  }
+  while (fresh_block_ < fresh_end_) {
+    const std::uint64_t block = --fresh_end_;
+    open(block);
+    if (is_whole(block)) {
+      return take(block, 0, kPagesPerBlock, true);
+    }
+  }
+  return allocate_block(true);
 }
 
 std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
@@ -126,21 +142,21 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
   }
   const auto count = static_cast<unsigned>(pages);
   // The open block first, then fresh memory, then whatever was freed.
-  if (open_block_ < fresh_block_) {
+  if (!is_fresh(open_block_)) {
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       return take(open_block_, run, count, cleared);
     }
   }
-  while (fresh_block_ < block_count_) {
-    open_block_ = fresh_block_;
-    open_fresh_block();
+  while (fresh_block_ < fresh_end_) {
+    open_block_ = fresh_block_++;
+    open(open_block_);
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       return take(open_block_, run, count, cleared);
     }
   }
-  for (std::uint64_t block = 0; block < fresh_block_; ++block) {
+  for (std::uint64_t block = 0; block < block_count_; ++block) {
     const unsigned run = find_run(blocks_[block].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       open_block_ = block;

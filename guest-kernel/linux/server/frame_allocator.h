@@ -24,6 +24,9 @@ class FrameAllocator {
   std::uint64_t allocate(std::uint64_t size) { return allocate(size, true); }
   // The same, with whatever the pages hold: for memory that is written to before it is shown.
   std::uint64_t allocate_uncleared(std::uint64_t size) { return allocate(size, false); }
+  // A whole block from the end of the region, as allocate(kBlock): for those who use much, since
+  // the host may back the upper part of memory by large pages (docs/machine.md).
+  std::uint64_t allocate_upper_block();
   // One owner more for each page of a part of a run. False: a page has too many; nothing changed.
   [[nodiscard]] bool share(std::uint64_t offset, std::uint64_t size);
   // Whether a page of the range has more than one owner.
@@ -59,11 +62,12 @@ class FrameAllocator {
   bool is_whole(std::uint64_t block) const {
     return exists(page_offset(block, 0)) && exists(page_offset(block, kPagesPerBlock - 1));
   }
-  void open_fresh_block();
+  bool is_fresh(std::uint64_t block) const { return block >= fresh_block_ && block < fresh_end_; }
+  void open(std::uint64_t block);
   std::uint64_t allocate(std::uint64_t size, bool cleared);
   std::uint64_t take(std::uint64_t block, unsigned first, unsigned count, bool cleared);
   std::uint64_t allocate_block(bool cleared);
-  std::uint64_t find_used_block(bool cleared);
+  std::uint64_t find_used_block(std::uint64_t first, std::uint64_t end, bool cleared);
 
   std::byte* memory_;
   Block* blocks_;
@@ -71,7 +75,8 @@ class FrameAllocator {
   std::uint64_t notes_end_;  // offset of the first page that may be handed out
   std::uint64_t size_;
   std::uint64_t block_count_;
-  std::uint64_t fresh_block_ = 0;  // blocks from here on were never used
+  std::uint64_t fresh_block_ = 0;  // blocks from here on were never used,
+  std::uint64_t fresh_end_;        // up to this one
   std::uint64_t open_block_ = 0;   // where small runs are looked for first
   std::uint64_t total_pages_;
   std::uint64_t free_pages_;

@@ -97,7 +97,7 @@ bool MemoryPool::create(const guest::StartInfo& info, MemoryPool& pool) {
   }
   const std::uint64_t skew = -memory->physical & (abi::kLargePageSize - 1);
   pool.region_ = memory->slot;
-  pool.size_ = memory->size;
+  pool.size_ = pool.upper_ = memory->size;
   pool.address_ = kPoolAddress + (memory->physical & (abi::kLargePageSize - 1));
   if (!pool.map_up_to(std::min(pool.size_, kMapStep))) {
     return false;
@@ -106,18 +106,33 @@ bool MemoryPool::create(const guest::StartInfo& info, MemoryPool& pool) {
   return true;
 }
 
+bool MemoryPool::map(std::uint64_t start, std::uint64_t end) {
+  return guest::map(abi::kSelfSlot, address_ + start, region_, start, end - start,
+                    kRead | kWrite) == guest::Status::kOk;
+}
+
 bool MemoryPool::map_up_to(std::uint64_t end) {
   // Ends on a large page, so that the next step starts on one.
   const std::uint64_t bound = kPoolAddress & ~(abi::kLargePageSize - 1);
   std::uint64_t target = std::max(end, mapped_ + kMapStep);
   target = ((address_ + target - bound) & ~(abi::kLargePageSize - 1)) + bound - address_;
   target = target < end ? target + abi::kLargePageSize : target;
-  target = std::min(target, size_);
-  if (guest::map(abi::kSelfSlot, address_ + mapped_, region_, mapped_, target - mapped_,
-                 kRead | kWrite) != guest::Status::kOk) {
+  target = std::min(target, upper_);
+  if (!map(mapped_, target)) {
     return false;
   }
-  mapped_ = target;
+  mapped_ = target == upper_ ? size_ : target;
+  return true;
+}
+
+// `start` is where a large page starts.
+bool MemoryPool::map_down_to(std::uint64_t start) {
+  const std::uint64_t more = std::min(start - mapped_, kMapStep - abi::kLargePageSize);
+  const std::uint64_t target = start - (more & ~(abi::kLargePageSize - 1));
+  if (!map(target, upper_)) {
+    return false;
+  }
+  upper_ = target;
   return true;
 }
 
@@ -135,7 +150,13 @@ std::uint64_t MemoryPool::allocate_uncleared(std::uint64_t size) {
 
 // Maps what was allocated for the server; kNone where that fails.
 std::uint64_t MemoryPool::reach(std::uint64_t offset, std::uint64_t size) {
-  if (offset != kNone && offset + size > mapped_ && !map_up_to(offset + size)) {
+  const std::uint64_t end = offset + size;
+  if (offset == kNone || end <= mapped_ || offset >= upper_) {
+    return offset;
+  }
+  // Only large pages come from the upper end.
+  const bool from_above = size == abi::kLargePageSize && offset >= mapped_ + kMapStep;
+  if (!(from_above ? map_down_to(offset) : map_up_to(end))) {
     allocator_->free(offset, size);
     return kNone;
   }

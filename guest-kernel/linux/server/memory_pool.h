@@ -28,6 +28,12 @@ class MemoryPool {
   std::uint64_t allocate_uncleared_for_program(std::uint64_t size) {
     return spares(size) ? allocate_uncleared(size) : kNone;
   }
+  // A large page from the upper end of the pool, or any where there is none.
+  std::uint64_t allocate_upper_block_for_program() {
+    return spares(FrameAllocator::kBlock)
+               ? reach(allocator_->allocate_upper_block(), FrameAllocator::kBlock)
+               : kNone;
+  }
   bool spares(std::uint64_t size) const { return available() >= size + reserve(); }
   std::uint64_t reserve() const { return total() / 64 & ~(FrameAllocator::kPage - 1); }
   void free(std::uint64_t offset, std::uint64_t size) { allocator_->free(offset, size); }
@@ -51,11 +57,15 @@ class MemoryPool {
 
  private:
   bool map_up_to(std::uint64_t end);
+  bool map_down_to(std::uint64_t start);
+  bool map(std::uint64_t start, std::uint64_t end);
   std::uint64_t reach(std::uint64_t offset, std::uint64_t size);
 
   guest::Slot region_ = guest::kNoSlot;
   std::uint64_t size_ = 0;
+  // The server sees [0, mapped_) and [upper_, size_).
   std::uint64_t mapped_ = 0;
+  std::uint64_t upper_ = 0;
   std::uint64_t address_ = 0;
   std::optional<FrameAllocator> allocator_;
 };

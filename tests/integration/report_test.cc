@@ -82,6 +82,16 @@ TEST(Report, MemoryStaysSmall) {
   EXPECT_LE(memory.at("guest_touched_kib"), kMaximumTouchedKib);
 }
 
+TEST(Report, MemoryOfEndedProgramsServesAgain) {
+  REQUIRE_KVM();
+  const Json memory =
+      run_and_report({"watch"},
+                     {"/bin/busybox", "sh", "-c",
+                      "i=0; while [ $i -lt 60 ]; do /bin/busybox true; i=$((i+1)); done"})
+          .at("memory");
+  EXPECT_LE(memory.at("guest_touched_kib"), kMaximumTouchedKib);
+}
+
 TEST(Report, ThatCannotBeWrittenIsAnErrorThatNamesIt) {
   REQUIRE_KVM();
   const Outcome outcome =

@@ -64,9 +64,9 @@ class AddressSpace {
   // The file that runs here: nobody may write to it meanwhile.
   void set_program(Node& file);
 
-  // Adds the process block (shim::kBlock), which is the 2 MiB at `offset` of the memory pool. Takes
-  // the memory over.
-  Result<void> add_process_block(std::uint64_t offset);
+  // Adds the process block, the last `size` bytes before abi::kSharedStart, whose memory is at
+  // `offset` of the memory pool. Takes the memory over.
+  Result<void> add_process_block(std::uint64_t offset, std::uint64_t size);
 
   // A free range of `size` bytes; 0: none. `hint`: where it is wanted, 0: anywhere.
   std::uint64_t find_range(std::uint64_t size, std::uint64_t hint) const;
@@ -142,6 +142,7 @@ class AddressSpace {
   Result<void> break_sharing(std::uint64_t address);
   Result<void> share_segment(Segment& segment, AddressSpace& child, std::uint64_t stack_pointer);
   // The segment at `address`, after the stack has grown down to it if that is what is meant.
+  bool grow_stack(const Segment& above, std::uint64_t address);
   const Segment* find_or_grow(std::uint64_t address);
   template <typename Change>
   Result<void> change_all(std::uint64_t start, std::uint64_t size, Change change);
@@ -155,6 +156,7 @@ class AddressSpace {
   Result<void> keep_file(Node* file);
   void drop_unused_files();
   void release(const Segment& segment);
+  std::uint64_t next_heap_limit(std::uint64_t end) const;
   bool grow_heap(std::uint64_t end);
   std::byte* view(const Segment& segment) const;
 

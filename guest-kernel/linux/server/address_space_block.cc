@@ -3,7 +3,7 @@
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/shim/layout.h"
 
-// The stack and the shim's pages: one large page, mapped by one call.
+// The stack and the shim's pages: one run of pages, mapped by one call.
 namespace linux_server {
 
 namespace {
@@ -12,29 +12,30 @@ constexpr std::uint8_t kProtectReadWrite = 3;
 
 }  // namespace
 
-Result<void> AddressSpace::add_process_block(std::uint64_t offset) {
+Result<void> AddressSpace::add_process_block(std::uint64_t offset, std::uint64_t size) {
+  const std::uint64_t start = abi::kSharedStart - size;
   Segment pages;
   pages.start = shim::kStackTop;
   pages.end = abi::kSharedStart;
-  pages.offset = offset + (shim::kStackTop - shim::kBlock);
+  pages.offset = offset + (shim::kStackTop - start);
   pages.protection = kProtectReadWrite;
   pages.backing = Backing::kMemory;
   pages.use = SegmentUse::kShim;
   pages.mapped = Mapped::kFully;
   Segment stack = pages;
-  stack.start = shim::kBlock;
+  stack.start = start;
   stack.end = shim::kStackTop;
   stack.offset = offset;
   stack.use = SegmentUse::kStack;
   if (!segments_.insert(pages)) {
-    memory_pool().free(offset, abi::kLargePageSize);
+    memory_pool().free(offset, size);
     return fail(ENOMEM);
   }
   if (!segments_.insert(stack)) {
     return fail(ENOMEM);
   }
-  const guest::Status status = guest::map(domain_, shim::kBlock, memory_pool().region(), offset,
-                                          abi::kLargePageSize, abi::kRightRead | abi::kRightWrite);
+  const guest::Status status = guest::map(domain_, start, memory_pool().region(), offset, size,
+                                          abi::kRightRead | abi::kRightWrite);
   return status == guest::Status::kOk ? Result<void>{} : fail(ENOMEM);
 }
 

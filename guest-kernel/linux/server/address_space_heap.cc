@@ -14,6 +14,9 @@ constexpr std::uint64_t kLargePage = abi::kLargePageSize;
 constexpr std::uint8_t kProtectReadWrite = 3;
 // A heap that grows by more than this gets its memory when it touches it.
 constexpr std::uint64_t kEagerHeap = 16 * 1024 * 1024;
+// What every program gets: more than malloc asks for at first.
+constexpr std::uint64_t kFirstHeap = 192 * 1024;
+constexpr std::uint64_t kHeapStep = 64 * 1024;
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
   return (value + unit - 1) & ~(unit - 1);
@@ -23,10 +26,21 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
 
 Result<void> AddressSpace::start_heap(std::uint64_t start) {
   heap_start_ = heap_end_ = heap_limit_ = start;
-  if (memory_pool().is_plentiful(kLargePage) && !grow_heap(start + kLargePage)) {
+  if (memory_pool().is_plentiful(kFirstHeap) && !grow_heap(start + kFirstHeap)) {
     return fail(ENOMEM);
   }
   return {};
+}
+
+// Where a heap that has to reach `end` is to end. Where there is enough, it doubles up to a large
+// page and then grows by those, so that it rarely has to.
+std::uint64_t AddressSpace::next_heap_limit(std::uint64_t end) const {
+  if (!memory_pool().is_plentiful(kLargePage)) {
+    return round_up(end, kPage);
+  }
+  const std::uint64_t doubled = 2 * heap_limit_ - heap_start_;
+  return doubled - heap_start_ > kLargePage / 2 ? round_up(end, kLargePage)
+                                                : std::max(round_up(end, kHeapStep), doubled);
 }
 
 void AddressSpace::adopt_heap_end(std::uint64_t end) {
@@ -35,12 +49,11 @@ void AddressSpace::adopt_heap_end(std::uint64_t end) {
   }
 }
 
-// Adds memory up to `end` at least: in large pages where there is enough, so that growing rarely
-// asks the nucleus.
+// Adds memory up to `end` at least.
 bool AddressSpace::grow_heap(std::uint64_t end) {
   Segment segment;
   segment.start = heap_limit_;
-  segment.end = round_up(end, memory_pool().is_plentiful(kLargePage) ? kLargePage : kPage);
+  segment.end = next_heap_limit(end);
   segment.protection = kProtectReadWrite;
   segment.use = SegmentUse::kHeap;
   if (segment.size() > memory_pool().total() || !may_grow(segment.size(), true)) {

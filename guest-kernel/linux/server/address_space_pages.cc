@@ -167,7 +167,11 @@ std::uint64_t AddressSpace::fault_window(std::uint64_t start) const {
 FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t address) {
   std::uint64_t start = round_down(address, kLargePage);
   std::uint64_t end = start + kLargePage;
-  if (start < segment.start || end > segment.end || !memory_pool().is_plentiful(kLargePage)) {
+  if (segment.use == SegmentUse::kStack && segment.size() <= kLargestFaultWindow) {
+    start = segment.start;  // grow_stack() has chosen it
+    end = segment.end;
+  } else if (start < segment.start || end > segment.end ||
+             !memory_pool().is_plentiful(kLargePage)) {
     start = std::max(round_down(address, kFaultWindow), segment.start);
     // Not over a border: from there on large pages may fit.
     end = std::min({round_down(address, kFaultWindow) + fault_window(start), end, segment.end});
@@ -193,19 +197,33 @@ const Segment* AddressSpace::find_or_grow(std::uint64_t address) {
   if (above == nullptr || above->use != SegmentUse::kStack) {
     return nullptr;
   }
-  Segment more = *above;
-  more.end = above->start;
-  more.start =
-      std::max(round_down(address, kFaultWindow), round_up(shim::kStackTop - limit, kPage));
-  more.backing = Backing::kNone;
-  more.offset = 0;
-  more.copy_on_write = false;
-  more.mapped = Mapped::kNothing;
-  if (!segments_.is_free(more.start - std::min(kStackGuard, more.start), more.end) ||
-      !may_grow(more.size(), true)) {
-    return nullptr;
+  return grow_stack(*above, address) ? segments_.find(address) : nullptr;
+}
+
+// Adds to the stack `above` what is between it and `address`, and where there is room twice as much
+// as it has: what goes that deep goes deeper.
+bool AddressSpace::grow_stack(const Segment& above, std::uint64_t address) {
+  const std::uint64_t lowest =
+      round_up(shim::kStackTop - std::min(limits.stack, kMaximumStack), kPage);
+  const std::uint64_t more =
+      memory_pool().is_plentiful(kLargestFaultWindow)
+          ? std::clamp(above.size(), kFaultWindow, kLargestFaultWindow) - kFaultWindow
+          : 0;
+  Segment piece = above;
+  piece.end = above.start;
+  piece.backing = Backing::kNone;
+  piece.offset = 0;
+  piece.copy_on_write = false;
+  piece.mapped = Mapped::kNothing;
+  for (const std::uint64_t extra : {more, std::uint64_t{0}}) {
+    const std::uint64_t wanted = round_down(address, kFaultWindow) - extra;
+    piece.start = std::max(wanted, lowest);
+    if (segments_.is_free(piece.start - std::min(kStackGuard, piece.start), piece.end) &&
+        may_grow(piece.size(), true)) {
+      return insert(piece).has_value();
+    }
   }
-  return insert(more) ? segments_.find(address) : nullptr;
+  return false;
 }
 
 FaultOutcome AddressSpace::handle_fault(std::uint64_t address, Access access) {

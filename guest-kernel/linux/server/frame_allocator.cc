@@ -68,12 +68,15 @@ FrameAllocator::FrameAllocator(std::byte* memory, std::uint64_t size, std::uint6
 }
 
 void FrameAllocator::open(std::uint64_t block) {
+  Block& notes = blocks_[block];
+  notes.free = kPagesPerBlock;
   if (is_whole(block)) {
     return;
   }
   for (unsigned page = 0; page < kPagesPerBlock; ++page) {
     if (!exists(page_offset(block, page))) {
-      set(blocks_[block].used, page);
+      set(notes.used, page);
+      --notes.free;
     }
   }
 }
@@ -88,14 +91,16 @@ std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned
     set(notes.used, page);
     set(notes.dirty, page);
   }
+  notes.free -= count;
   free_pages_ -= count;
   return page_offset(block, first);
 }
 
-std::uint64_t FrameAllocator::find_used_block(std::uint64_t first, std::uint64_t end,
-                                              bool cleared) {
-  for (std::uint64_t block = first; block < end; ++block) {
-    if (!is_fresh(block) && find_run(blocks_[block].used, kPagesPerBlock, kPagesPerBlock) == 0) {
+std::uint64_t FrameAllocator::find_used_block(std::uint64_t first, bool cleared) {
+  for (std::uint64_t block = std::max(first, lowest_free_); block < block_count_; ++block) {
+    if (is_fresh(block)) {
+      block = fresh_end_ - 1;
+    } else if (blocks_[block].free == kPagesPerBlock) {
       return take(block, 0, kPagesPerBlock, cleared);
     }
   }
@@ -103,9 +108,7 @@ std::uint64_t FrameAllocator::find_used_block(std::uint64_t first, std::uint64_t
 }
 
 std::uint64_t FrameAllocator::allocate_block(bool cleared) {
-  // Memory that nobody has used is worth keeping for those who want zeroes.
-  if (const std::uint64_t used = cleared ? kNone : find_used_block(0, block_count_, cleared);
-      used != kNone) {
+  if (const std::uint64_t used = find_used_block(0, cleared); used != kNone) {
     return used;
   }
   while (fresh_block_ < fresh_end_) {
@@ -115,11 +118,11 @@ std::uint64_t FrameAllocator::allocate_block(bool cleared) {
       return take(block, 0, kPagesPerBlock, cleared);
     }
   }
-  return find_used_block(0, block_count_, cleared);
+  return kNone;
 }
 
 std::uint64_t FrameAllocator::allocate_upper_block() {
-  if (const std::uint64_t used = find_used_block(fresh_end_, block_count_, true); used != kNone) {
+  if (const std::uint64_t used = find_used_block(fresh_end_, true); used != kNone) {
     return used;
   }
   while (fresh_block_ < fresh_end_) {
@@ -129,7 +132,25 @@ std::uint64_t FrameAllocator::allocate_upper_block() {
       return take(block, 0, kPagesPerBlock, true);
     }
   }
-  return allocate_block(true);
+  return find_used_block(0, true);
+}
+
+// The first run that fits in a block that has been used before; its block is the open one then.
+std::uint64_t FrameAllocator::find_used_run(unsigned count, bool cleared) {
+  for (std::uint64_t block = lowest_free_; block < block_count_; ++block) {
+    if (is_fresh(block)) {
+      block = fresh_end_ - 1;
+      continue;
+    }
+    const Block& notes = blocks_[block];
+    lowest_free_ += block == lowest_free_ && notes.free == 0 ? 1 : 0;
+    const unsigned run = notes.free >= count ? find_run(notes.used, kPagesPerBlock, count) : kNoRun;
+    if (run != kNoRun) {
+      open_block_ = block;
+      return take(block, run, count, cleared);
+    }
+  }
+  return kNone;
 }
 
 std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
@@ -141,12 +162,14 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
     return allocate_block(cleared);
   }
   const auto count = static_cast<unsigned>(pages);
-  // The open block first, then fresh memory, then whatever was freed.
-  if (!is_fresh(open_block_)) {
+  if (!is_fresh(open_block_) && blocks_[open_block_].free >= count) {
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       return take(open_block_, run, count, cleared);
     }
+  }
+  if (const std::uint64_t used = find_used_run(count, cleared); used != kNone) {
+    return used;
   }
   while (fresh_block_ < fresh_end_) {
     open_block_ = fresh_block_++;
@@ -154,13 +177,6 @@ std::uint64_t FrameAllocator::allocate(std::uint64_t size, bool cleared) {
     const unsigned run = find_run(blocks_[open_block_].used, kPagesPerBlock, count);
     if (run != kNoRun) {
       return take(open_block_, run, count, cleared);
-    }
-  }
-  for (std::uint64_t block = 0; block < block_count_; ++block) {
-    const unsigned run = find_run(blocks_[block].used, kPagesPerBlock, count);
-    if (run != kNoRun) {
-      open_block_ = block;
-      return take(block, run, count, cleared);
     }
   }
   return kNone;
@@ -190,12 +206,14 @@ bool FrameAllocator::is_shared(std::uint64_t offset, std::uint64_t size) const {
 }
 
 void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
+  lowest_free_ = std::min(lowest_free_, block_of(offset));
   for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
             [this](Block& notes, unsigned page) {
               if (notes.further_owners[page] != 0) {
                 --notes.further_owners[page];
               } else if (test(notes.used, page)) {
                 clear(notes.used, page);
+                ++notes.free;
                 ++free_pages_;
               }
             });

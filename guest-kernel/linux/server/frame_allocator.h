@@ -5,10 +5,11 @@
 
 namespace linux_server {
 
-// Hands out pages of the server's memory region, which it sees as offsets. Memory that was never
-// handed out is known to be zero and is not looked at until then: the allocator touches its notes
-// on a 2 MiB block only when the block is first used. A page may have several owners: it is free
-// again when each has freed it.
+// Hands out pages of the server's memory region, which it sees as offsets: what came back first, so
+// that a machine touches no more memory than it uses. Memory that was never handed out is known to
+// be zero and is not looked at until then: the allocator touches its notes on a 2 MiB block only
+// when the block is first used. A page may have several owners: it is free again when each has
+// freed it.
 class FrameAllocator {
  public:
   static constexpr std::uint64_t kPage = 4096;
@@ -48,6 +49,7 @@ class FrameAllocator {
     std::uint64_t used[kWords];
     std::uint64_t dirty[kWords];  // may hold old contents
     std::uint16_t further_owners[kPagesPerBlock];
+    std::uint32_t free;  // pages, once the block is open
   };
 
   // Block 0 may start before the region does: its missing pages are marked used.
@@ -67,7 +69,8 @@ class FrameAllocator {
   std::uint64_t allocate(std::uint64_t size, bool cleared);
   std::uint64_t take(std::uint64_t block, unsigned first, unsigned count, bool cleared);
   std::uint64_t allocate_block(bool cleared);
-  std::uint64_t find_used_block(std::uint64_t first, std::uint64_t end, bool cleared);
+  std::uint64_t find_used_block(std::uint64_t first, bool cleared);
+  std::uint64_t find_used_run(unsigned count, bool cleared);
 
   std::byte* memory_;
   Block* blocks_;
@@ -78,6 +81,7 @@ class FrameAllocator {
   std::uint64_t fresh_block_ = 0;  // blocks from here on were never used,
   std::uint64_t fresh_end_;        // up to this one
   std::uint64_t open_block_ = 0;   // where small runs are looked for first
+  std::uint64_t lowest_free_ = 0;  // no block in front of this one has a free page
   std::uint64_t total_pages_;
   std::uint64_t free_pages_;
 };

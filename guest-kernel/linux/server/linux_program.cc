@@ -201,9 +201,20 @@ std::uint32_t vector_size() {
   return b;
 }
 
-void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable, std::uint64_t entry,
-                     std::uint64_t stack) {
-  auto& page = *reinterpret_cast<shim::ProcessPage*>(block + (shim::kProcessPage - shim::kBlock));
+// Large where the arguments leave little of a plain block's stack.
+std::uint64_t block_size(const Arguments& arguments, const Arguments& environment) {
+  constexpr std::uint64_t kMostOfPlain = 32 * 1024;
+  const std::uint64_t words = arguments.count + environment.count;
+  const std::uint64_t size =
+      arguments.text.size() + environment.text.size() + words * sizeof(std::uint64_t);
+  return size <= kMostOfPlain ? shim::kBlockSize : shim::kLargeBlockSize;
+}
+
+// `stack_top`: the server's view of what is at shim::kStackTop.
+void fill_shim_pages(std::byte* stack_top, ProcessMemory& memory, Node& executable,
+                     std::uint64_t entry, std::uint64_t stack) {
+  auto& page =
+      *reinterpret_cast<shim::ProcessPage*>(stack_top + (shim::kProcessPage - shim::kStackTop));
   page.handler = shim_code().handler;
   std::memcpy(page.system_name, &system_name(), sizeof(page.system_name));
   page.has_rdrand = Random::has_rdrand() ? 1 : 0;
@@ -217,7 +228,7 @@ void fill_shim_pages(std::byte* block, ProcessMemory& memory, Node& executable, 
   }
   memory.shim_page = &page;
   memory.publish_heap();
-  std::byte* const thread_page = block + (shim::kThreadPage - shim::kBlock);
+  std::byte* const thread_page = stack_top + (shim::kThreadPage - shim::kStackTop);
   auto& thread = *reinterpret_cast<shim::ThreadPage*>(thread_page);
   thread.stack_top = shim::kThreadPage + abi::kPageSize;
   thread.descriptor_kinds = shim::kProcessPage + offsetof(shim::ProcessPage, descriptor_kinds);
@@ -238,11 +249,12 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
     return std::unexpected(memory.error());
   }
   AddressSpace& space = (*memory)->space();
-  const std::uint64_t block = memory_pool().allocate(abi::kLargePageSize);
+  const std::uint64_t size = block_size(arguments, environment);
+  const std::uint64_t block = memory_pool().allocate_for_program(size);
   if (block == MemoryPool::kNone) {
     return fail(ENOMEM);
   }
-  if (const auto added = space.add_process_block(block); !added) {
+  if (const auto added = space.add_process_block(block, size); !added) {
     return std::unexpected(added.error());
   }
   if (const auto mapped = map_shim(space); !mapped) {
@@ -253,13 +265,14 @@ Result<LoadedProgram> load_linux_program(const Program& program, const Arguments
     return std::unexpected(image.error());
   }
   std::byte* const view = memory_pool().at(block);
-  const auto stack = build_stack(program, *image, arguments, environment, credentials,
-                                 {view, shim::kStackTop - shim::kBlock});
+  const std::uint64_t stack_size = size - shim::kBlockPages;
+  const auto stack =
+      build_stack(program, *image, arguments, environment, credentials, {view, stack_size});
   if (!stack) {
     return std::unexpected(stack.error());
   }
   space.set_program(*program.node);
-  fill_shim_pages(view, **memory, *program.node, image->entry, stack->pointer);
+  fill_shim_pages(view + stack_size, **memory, *program.node, image->entry, stack->pointer);
   LoadedProgram loaded;
   loaded.memory = *memory;
   loaded.stack = *stack;

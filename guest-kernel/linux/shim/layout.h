@@ -14,9 +14,11 @@ inline constexpr std::uint64_t kCode = 0x3fff'f000'0000;
 inline constexpr std::uint64_t kCodeSize = 0x4000;
 inline constexpr std::uint64_t kVdso = kCode + kCodeSize;
 
-// The process block: one large page, writable, that holds from its top down the process page (with
-// the handler's address at its start), the first thread's page, a spare range and the stack.
-inline constexpr std::uint64_t kBlock = abi::kSharedStart - abi::kLargePageSize;
+// The process block: one run of writable pages that holds from its top down the process page (with
+// the handler's address at its start), the first thread's page, a spare range and the first part of
+// the stack. A large one is for programs with long arguments.
+inline constexpr std::uint64_t kBlockSize = 0x14000;
+inline constexpr std::uint64_t kLargeBlockSize = abi::kLargePageSize;
 inline constexpr std::uint64_t kProcessPage = abi::kForeignHandler;
 inline constexpr std::uint64_t kThreadPage = kProcessPage - abi::kPageSize;
 inline constexpr std::uint64_t kBlockPages =

@@ -73,6 +73,33 @@ TEST_F(FrameAllocatorTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(none.allocate(kPage), FrameAllocator::kNone);
 }
 
+TEST_F(FrameAllocatorTest, WhatCameBackServesBeforeFreshMemory) {
+  FrameAllocator allocator(memory_.data(), memory_.size(), 0);
+  constexpr std::uint64_t kRun = 300 * kPage;
+  const std::uint64_t first = allocator.allocate(kRun);
+  const std::uint64_t second = allocator.allocate(kRun);
+  ASSERT_NE(first / kBlock, second / kBlock);
+  allocator.free(first, kRun);
+  EXPECT_EQ(allocator.allocate(kRun), first);
+  const std::uint64_t block = allocator.allocate(kBlock);
+  allocator.free(block, kBlock);
+  EXPECT_EQ(allocator.allocate(kBlock), block);
+}
+
+TEST_F(FrameAllocatorTest, UpperBlocksComeFromTheEnd) {
+  FrameAllocator allocator(memory_.data(), memory_.size(), 0);
+  const std::uint64_t page = allocator.allocate(kPage);
+  EXPECT_EQ(allocator.allocate_upper_block(), 3 * kBlock);
+  EXPECT_EQ(allocator.allocate_upper_block(), 2 * kBlock);
+  std::memset(memory_.data() + 3 * kBlock, 0xff, kBlock);
+  allocator.free(3 * kBlock, kBlock);
+  EXPECT_EQ(allocator.allocate_upper_block(), 3 * kBlock);
+  EXPECT_TRUE(is_zero(3 * kBlock, kBlock));
+  EXPECT_EQ(allocator.allocate(kBlock), kBlock);
+  EXPECT_EQ(allocator.allocate_upper_block(), FrameAllocator::kNone);
+  EXPECT_EQ(allocator.allocate(kPage), page + kPage);
+}
+
 TEST_F(FrameAllocatorTest, FreeingTwiceCountsOnce) {
   FrameAllocator allocator(memory_.data(), memory_.size(), 0);
   const std::uint64_t page = allocator.allocate(kPage);
@@ -91,9 +118,11 @@ TEST_F(FrameAllocatorTest, RunsNeverOverlap) {
   };
   std::vector<Run> runs;
   for (int step = 0; step < 2000; ++step) {
-    const std::uint64_t size = (1 + random() % 40) * kPage;
-    const std::uint64_t offset =
-        random() % 3 != 0 ? allocator.allocate(size) : FrameAllocator::kNone;
+    const bool upper = random() % 16 == 0;
+    const std::uint64_t size = upper || random() % 16 == 0 ? kBlock : (1 + random() % 40) * kPage;
+    const std::uint64_t offset = random() % 3 == 0 ? FrameAllocator::kNone
+                                 : upper           ? allocator.allocate_upper_block()
+                                                   : allocator.allocate(size);
     if (offset != FrameAllocator::kNone) {
       ASSERT_TRUE(is_zero(offset, size));
       const auto mark = static_cast<std::byte>(1 + step % 250);

@@ -49,7 +49,7 @@ BlockCache::Buffer* BlockCache::take() {
     if (!buffer.used) {
       return &buffer;
     }
-    if (!buffer.dirty && !buffer.recent) {
+    if (!buffer.dirty && !buffer.logged && !buffer.recent) {
       unlink(buffer);
       return &buffer;
     }
@@ -183,17 +183,24 @@ int BlockCache::zero(std::uint64_t offset, std::uint64_t size) {
   return 0;
 }
 
-void BlockCache::mark_clean(Buffer& buffer) {
+void BlockCache::mark_logged(Buffer& buffer) {
   dirty_count_ -= buffer.dirty ? 1 : 0;
+  logged_count_ += buffer.logged ? 0 : 1;
   buffer.dirty = false;
+  buffer.logged = true;
+}
+
+void BlockCache::mark_placed(Buffer& buffer) {
+  logged_count_ -= buffer.logged ? 1 : 0;
+  buffer.logged = false;
 }
 
 void BlockCache::clear() {
   for (Buffer& buffer : buffers_) {
-    buffer.used = buffer.dirty = false;
+    buffer.used = buffer.dirty = buffer.logged = false;
   }
   std::fill(table_.begin(), table_.end(), nullptr);
-  dirty_count_ = 0;
+  dirty_count_ = logged_count_ = 0;
 }
 
 }  // namespace ext4

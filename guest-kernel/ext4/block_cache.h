@@ -18,6 +18,7 @@ class BlockCache {
     Buffer* next = nullptr;  // of the same hash
     bool used = false;
     bool dirty = false;
+    bool logged = false;  // a commit has it, its place on the disk not yet
     bool recent = false;
   };
 
@@ -37,14 +38,19 @@ class BlockCache {
   int flush_if_direct() { return direct_ ? disk_.flush() : 0; }
   // Blocks that may be touched until an error is given: what a damaged file system can make one
   // request cost.
-  void set_budget(std::uint64_t blocks) { budget_ = blocks; }
+  void set_budget(std::uint64_t blocks) { budget_ = refuses_ ? 0 : blocks; }
 
   std::size_t capacity() const { return buffers_.size(); }
   std::size_t dirty_count() const { return dirty_count_; }
   std::span<Buffer> buffers() { return buffers_; }
-  void mark_clean(Buffer& buffer);
+  std::size_t logged_count() const { return logged_count_; }
+  // A dirty block is in the log: it stays here until it is in its place too.
+  void mark_logged(Buffer& buffer);
+  void mark_placed(Buffer& buffer);
   // Forgets everything, what is dirty too.
   void clear();
+  // After clear(): everything fails from here on, for the disk does not have what was committed.
+  void refuse() { budget_ = 0, refuses_ = true; }
 
  private:
   int read_run(std::uint64_t offset, void* to, std::uint64_t size, std::uint64_t& done);
@@ -61,8 +67,10 @@ class BlockCache {
   std::span<Buffer*> table_;
   std::size_t hand_ = 0;
   std::size_t dirty_count_ = 0;
+  std::size_t logged_count_ = 0;
   std::uint64_t budget_ = ~std::uint64_t{0};
   bool direct_ = false;
+  bool refuses_ = false;
 };
 
 }  // namespace ext4

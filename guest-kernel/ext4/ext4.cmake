@@ -7,6 +7,7 @@ guest_program(ext4 STACK_SIZE 65536
     ${CMAKE_CURRENT_LIST_DIR}/guest_disk.cc
     ${CMAKE_CURRENT_LIST_DIR}/heap.cc
     ${CMAKE_CURRENT_LIST_DIR}/journal.cc
+    ${CMAKE_CURRENT_LIST_DIR}/journal_commit.cc
     ${CMAKE_CURRENT_LIST_DIR}/library_io.cc
     ${CMAKE_CURRENT_LIST_DIR}/library_runtime.cc
     ${CMAKE_CURRENT_LIST_DIR}/main.cc

@@ -10,18 +10,10 @@
 namespace ext4 {
 namespace {
 
-constexpr std::uint32_t kOwnFeatures = kJournalRevoke | kJournal64Bit | kJournalChecksumV3;
-constexpr std::uint32_t kReplayedFeatures = kOwnFeatures | kJournalAsyncCommit;
+constexpr std::uint32_t kReplayedFeatures =
+    kJournalRevoke | kJournal64Bit | kJournalAsyncCommit | kJournalChecksumV3;
 constexpr std::uint32_t kMostBlocks = 1u << 20;
-constexpr std::size_t kUuidSize = 16;
 constexpr std::size_t kTailSize = 4;  // a checksum at a block's end
-
-template <typename T>
-T read_as(const std::byte* from) {
-  T value;
-  std::memcpy(&value, from, sizeof(T));
-  return value;
-}
 
 bool is_header(const std::byte* block, std::uint32_t type, std::uint32_t sequence) {
   const auto header = read_as<JournalHeader>(block);
@@ -55,6 +47,10 @@ Journal::Journal(BlockCache& cache, std::span<const JournalExtent> extents,
 
 bool Journal::has_checksums() const {
   return (superblock_.incompatible_features & kJournalChecksumV3) != 0;
+}
+
+bool Journal::has_transaction_checksums() const {
+  return (superblock_.compatible_features & kJournalChecksumV1) != 0;
 }
 
 // ~0: outside of the journal.
@@ -112,8 +108,10 @@ int Journal::open() {
     return EOPNOTSUPP;
   }
   const std::uint32_t features = superblock_.incompatible_features;
+  const bool is_checked = has_checksums() || has_transaction_checksums();
   if (start != 0 && ((features & ~kReplayedFeatures) != 0 ||
-                     ((features & kJournalAsyncCommit) != 0 && !has_checksums()))) {
+                     ((features & kJournalAsyncCommit) != 0 && !is_checked) ||
+                     (has_checksums() && has_transaction_checksums()))) {
     return EOPNOTSUPP;
   }
   if (has_checksums() && (superblock_.checksum_type != kChecksumCrc32c ||
@@ -135,6 +133,21 @@ bool Journal::commit_is_good() const {
   constexpr std::size_t kHole = offsetof(CommitBlock, checksum);
   return !has_checksums() ||
          read_as<Big32>(block_ + kHole) == checksum_without(seed_, block_, block_size_, kHole);
+}
+
+// Whether the transaction is there that the commit block in `block_` ends, and that was just walked
+// over.
+bool Journal::transaction_is_good() const {
+  if (!has_transaction_checksums()) {
+    return true;
+  }
+  const auto commit = read_as<CommitBlock>(block_);
+  if (commit.checksum_type == 0 && commit.checksum_size == 0 && commit.checksum[0] == 0) {
+    // One without; then its blocks were flushed before it.
+    return (superblock_.incompatible_features & kJournalAsyncCommit) == 0;
+  }
+  return commit.checksum_type == kChecksumCrc32 && commit.checksum_size == sizeof(sum_) &&
+         commit.checksum[0] == sum_;
 }
 
 // Reads the tag at `offset` of the descriptor in `block_`, and moves past it.
@@ -207,15 +220,25 @@ int Journal::replay_block(const Tag& tag, std::uint32_t at) {
   return cache_.disk().write(tag.block * block_size_, copy_, block_size_);
 }
 
+int Journal::add_to_checksum(std::uint32_t at) {
+  if (!has_transaction_checksums()) {
+    return 0;
+  }
+  const int failed = read_log(at, copy_);
+  sum_ = crc32_be(sum_, copy_, block_size_);
+  return failed;
+}
+
 // Goes over the blocks of the descriptor in `block_`; `at` is then the one after them.
 int Journal::take_descriptor(Pass pass, std::uint32_t& at) {
   std::size_t offset = sizeof(JournalHeader);
   Tag tag{};
   while (read_tag(offset, tag)) {
-    if (pass == Pass::kReplay) {
-      if (const int failed = replay_block(tag, at)) {
-        return failed;
-      }
+    const int failed = pass == Pass::kReplay ? replay_block(tag, at)
+                       : pass == Pass::kScan ? add_to_checksum(at)
+                                             : 0;
+    if (failed != 0) {
+      return failed;
     }
     at = next(at);
     if ((tag.flags & kTagLast) != 0) {
@@ -231,6 +254,7 @@ int Journal::run(Pass pass) {
   replayed_ = superblock_.sequence;
   const std::uint32_t most = superblock_.block_count - superblock_.first;
   std::uint32_t walked = 0;
+  sum_ = ~0u;
   while (pass == Pass::kScan || replayed_ != end_sequence_) {
     if (const int failed = read_log(at, block_)) {
       return failed;
@@ -238,11 +262,14 @@ int Journal::run(Pass pass) {
     const std::uint32_t before = at;
     at = next(at);
     if (is_header(block_, kDescriptorBlock, replayed_) && tail_checksum_is_good()) {
+      sum_ = crc32_be(sum_, block_, block_size_);
       if (const int failed = take_descriptor(pass, at)) {
         return failed;
       }
-    } else if (is_header(block_, kCommitBlock, replayed_) && commit_is_good()) {
+    } else if (is_header(block_, kCommitBlock, replayed_) && commit_is_good() &&
+               (pass != Pass::kScan || transaction_is_good())) {
       ++replayed_;
+      sum_ = ~0u;
     } else if (is_header(block_, kRevokeBlock, replayed_) && tail_checksum_is_good()) {
       if (const int failed = pass == Pass::kRevoke ? take_revokes() : 0) {
         return failed;
@@ -275,170 +302,11 @@ int Journal::replay() {
   return end();
 }
 
-int Journal::end() {
-  // Blocks that a commit has put in their places must be there before the log forgets them.
-  if (const int failed = cache_.disk().flush()) {
+int Journal::recover() {
+  if (const int failed = run(Pass::kScan)) {
     return failed;
   }
-  superblock_.start = 0;
-  superblock_.sequence = sequence_;
-  if (const int failed = write_superblock()) {
-    return failed;
-  }
-  return cache_.disk().flush();
-}
-
-int Journal::begin() {
-  superblock_.compatible_features = 0;
-  superblock_.incompatible_features = kOwnFeatures;
-  superblock_.checksum_type = kChecksumCrc32c;
-  superblock_.fast_commit_blocks = 0;
-  superblock_.head = 0;
-  head_ = superblock_.first;
-  used_ = 0;
-  superblock_.start = head_;
-  superblock_.sequence = sequence_;
-  if (const int failed = write_superblock()) {
-    return failed;
-  }
-  return cache_.disk().flush();
-}
-
-std::size_t Journal::capacity() const {
-  const std::size_t log = superblock_.block_count - superblock_.first;
-  return log - log / 16 - 8;  // what is left is for descriptors
-}
-
-// All that was committed is in its place: the log is used from here on.
-int Journal::check_point() {
-  if (const int failed = cache_.disk().flush()) {
-    return failed;
-  }
-  superblock_.start = head_;
-  superblock_.sequence = sequence_;
-  used_ = 0;
-  if (const int failed = write_superblock()) {
-    return failed;
-  }
-  return cache_.disk().flush();
-}
-
-// Writes a descriptor at log block `at`, and as many dirty blocks as it has room for, from buffer
-// `from` on.
-int Journal::write_group(std::size_t& from, std::uint32_t& at) {
-  const std::uint32_t descriptor = at;
-  std::memset(block_, 0, block_size_);
-  const JournalHeader header = {kJournalMagic, kDescriptorBlock, sequence_};
-  std::memcpy(block_, &header, sizeof(header));
-  const Big32 number = sequence_;
-  const std::uint32_t seed = crc32c(seed_, &number, sizeof(number));
-  std::size_t offset = sizeof(header);
-  std::size_t last = 0;
-  const auto buffers = cache_.buffers();
-  at = next(at);
-  for (; from < buffers.size(); ++from) {
-    const BlockCache::Buffer& buffer = buffers[from];
-    if (!buffer.dirty) {
-      continue;
-    }
-    if (offset + sizeof(TagV3) + kUuidSize + kTailSize > block_size_) {
-      break;
-    }
-    const bool escape = read_as<Big32>(buffer.bytes) == kJournalMagic;
-    const std::byte* bytes = buffer.bytes;
-    if (escape) {
-      std::memcpy(copy_, bytes, block_size_);
-      std::memset(copy_, 0, sizeof(Big32));
-      bytes = copy_;
-    }
-    const TagV3 tag = {static_cast<std::uint32_t>(buffer.block),
-                       (escape ? kTagEscaped : 0u) | (last != 0 ? kTagSameUuid : 0u),
-                       static_cast<std::uint32_t>(buffer.block >> 32),
-                       crc32c(seed, bytes, block_size_)};
-    std::memcpy(block_ + offset, &tag, sizeof(tag));
-    const bool first = last == 0;
-    last = offset;
-    offset += sizeof(tag);
-    if (first) {
-      std::memcpy(block_ + offset, superblock_.uuid, kUuidSize);
-      offset += kUuidSize;
-    }
-    if (const int failed = write_log(at, bytes)) {
-      return failed;
-    }
-    at = next(at);
-  }
-  auto tag = read_as<TagV3>(block_ + last);
-  tag.flags = tag.flags | kTagLast;
-  std::memcpy(block_ + last, &tag, sizeof(tag));
-  const std::size_t hole = block_size_ - kTailSize;
-  const Big32 sum = checksum_without(seed_, block_, block_size_, hole);
-  std::memcpy(block_ + hole, &sum, sizeof(sum));
-  return write_log(descriptor, block_);
-}
-
-int Journal::write_commit_block(std::uint32_t at, std::int64_t seconds) {
-  std::memset(block_, 0, block_size_);
-  CommitBlock commit{};
-  commit.header = {kJournalMagic, kCommitBlock, sequence_};
-  commit.seconds = static_cast<std::uint64_t>(seconds);
-  std::memcpy(block_, &commit, sizeof(commit));
-  const Big32 sum = checksum_without(seed_, block_, block_size_, offsetof(CommitBlock, checksum));
-  std::memcpy(block_ + offsetof(CommitBlock, checksum), &sum, sizeof(sum));
-  return write_log(at, block_);
-}
-
-int Journal::commit(std::int64_t seconds) {
-  const std::size_t dirty = cache_.dirty_count();
-  if (dirty == 0) {
-    return 0;
-  }
-  const std::size_t per_group = (block_size_ - sizeof(JournalHeader) - kUuidSize - kTailSize) / 16;
-  const std::size_t needed = dirty + (dirty + per_group - 1) / per_group + 1;
-  const std::size_t log = superblock_.block_count - superblock_.first;
-  if (needed > log) {
-    return ENOSPC;
-  }
-  if (used_ + needed > log) {
-    if (const int failed = check_point()) {
-      return failed;
-    }
-  }
-  std::uint32_t at = head_;
-  const auto buffers = cache_.buffers();
-  std::size_t written = 0;
-  for (std::size_t from = 0; written < dirty;) {
-    const std::size_t before = from;
-    if (const int failed = write_group(from, at)) {
-      return failed;
-    }
-    written += static_cast<std::size_t>(
-        std::count_if(buffers.begin() + static_cast<std::ptrdiff_t>(before),
-                      buffers.begin() + static_cast<std::ptrdiff_t>(from),
-                      [](const BlockCache::Buffer& each) { return each.dirty; }));
-  }
-  if (const int failed = cache_.disk().flush()) {
-    return failed;
-  }
-  if (const int failed = write_commit_block(at, seconds)) {
-    return failed;
-  }
-  if (const int failed = cache_.disk().flush()) {
-    return failed;
-  }
-  head_ = next(at);
-  ++sequence_;
-  used_ += static_cast<std::uint32_t>(needed);
-  for (BlockCache::Buffer& buffer : buffers) {
-    if (buffer.dirty) {
-      if (const int failed =
-              cache_.disk().write(buffer.block * block_size_, buffer.bytes, block_size_)) {
-        return failed;
-      }
-      cache_.mark_clean(buffer);
-    }
-  }
-  return 0;
+  return run(Pass::kReplay);
 }
 
 }  // namespace ext4

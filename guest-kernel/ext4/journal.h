@@ -16,8 +16,9 @@ struct JournalExtent {
 };
 
 // The journal of a file system, in format JBD2. A commit writes all dirty blocks of the cache, data
-// too, to the log; when the disk has them for certain, to their places. After a power cut replay()
-// does the latter again. Methods return 0 or an errno.
+// too, to the log; they go to their places when the log has been filled, or after a power cut by
+// replay(). One flush ends a commit: the checksum in its last block tells whether the disk had all
+// of it. Methods return 0 or an errno.
 class Journal {
  public:
   // A block of an earlier transaction that must not be replayed: it was freed.
@@ -43,8 +44,10 @@ class Journal {
   int commit(std::int64_t seconds);
   // Blocks that one commit can take.
   std::size_t capacity() const;
-  // Everything is in its place: the journal is empty.
+  // Puts everything in its place, and empties the journal.
   int end();
+  // Puts what was committed in its place after an error: the cache has been emptied.
+  int recover();
 
  private:
   struct Tag {
@@ -59,20 +62,29 @@ class Journal {
   int write_log(std::uint32_t log_block, const std::byte* from);
   std::uint32_t next(std::uint32_t log_block) const;
   int write_superblock();
+  // Version 3: each block has one. Version 1: each transaction has one.
   bool has_checksums() const;
+  bool has_transaction_checksums() const;
 
   int run(Pass pass);
   int take_descriptor(Pass pass, std::uint32_t& at);
   bool read_tag(std::size_t& offset, Tag& tag) const;
   int replay_block(const Tag& tag, std::uint32_t at);
+  int add_to_checksum(std::uint32_t at);
   int take_revokes();
   bool is_revoked(std::uint64_t block) const;
   bool tail_checksum_is_good() const;
   bool commit_is_good() const;
+  bool transaction_is_good() const;
 
+  std::size_t blocks_per_descriptor() const;
+  std::size_t fill_descriptor(std::size_t from);
+  int write_summed(std::uint32_t at, const std::byte* from);
   int write_group(std::size_t& from, std::uint32_t& at);
   int write_commit_block(std::uint32_t at, std::int64_t seconds);
-  int check_point();
+  int place_blocks();
+  int place_from_log();
+  int restart_log();
 
   BlockCache& cache_;
   std::span<const JournalExtent> extents_;
@@ -81,6 +93,7 @@ class Journal {
   std::uint32_t block_size_;
   JournalSuperblock superblock_{};
   std::uint32_t seed_ = 0;
+  std::uint32_t sum_ = 0;           // of a transaction, as far as it was read or written
   std::uint32_t head_ = 0;          // where the next transaction goes
   std::uint32_t sequence_ = 0;      // its number
   std::uint32_t used_ = 0;          // blocks of the log since superblock_.start

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 // The layout of a journal of format JBD2 (Linux's Documentation/filesystems/ext4/journal.rst). All
 // numbers are big-endian.
@@ -21,6 +23,14 @@ using Big16 = BigEndian<std::uint16_t>;
 using Big32 = BigEndian<std::uint32_t>;
 using Big64 = BigEndian<std::uint64_t>;
 
+// A value that lies at `from`, aligned or not.
+template <typename T>
+T read_as(const std::byte* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(T));
+  return value;
+}
+
 inline constexpr std::uint32_t kJournalMagic = 0xc03b3998;
 
 enum JournalBlockType : std::uint32_t {
@@ -31,6 +41,11 @@ enum JournalBlockType : std::uint32_t {
   kRevokeBlock = 5,
 };
 
+// Of `compatible_features`: each commit block has a CRC-32 of its transaction's descriptors and
+// blocks. Not together with versions 2 and 3.
+inline constexpr std::uint32_t kJournalChecksumV1 = 0x1;
+
+// Of `incompatible_features`.
 enum JournalFeature : std::uint32_t {
   kJournalRevoke = 0x1,
   kJournal64Bit = 0x2,
@@ -38,6 +53,9 @@ enum JournalFeature : std::uint32_t {
   kJournalChecksumV2 = 0x8,
   kJournalChecksumV3 = 0x10,
 };
+
+// After the first tag of a descriptor.
+inline constexpr std::size_t kUuidSize = 16;
 
 enum TagFlag : std::uint32_t { kTagEscaped = 1, kTagSameUuid = 2, kTagDeleted = 4, kTagLast = 8 };
 
@@ -72,7 +90,16 @@ struct JournalSuperblock {
   std::uint8_t user_ids[768];
 };
 static_assert(sizeof(JournalSuperblock) == 1024);
+inline constexpr std::uint8_t kChecksumCrc32 = 1;
 inline constexpr std::uint8_t kChecksumCrc32c = 4;
+
+// Without version 3, and with block numbers of 64 bits.
+struct WideTag {
+  Big32 block;
+  Big16 checksum;
+  Big16 flags;
+  Big32 block_high;
+};
 
 struct TagV3 {
   Big32 block;

@@ -348,6 +348,16 @@ int Volume::write_bitmaps() {
   return 0;
 }
 
+// Goes back to what was last committed, and stays there.
+int Volume::abort() {
+  aborted_ = true;
+  cache_->clear();
+  if (journal_->recover() != 0) {
+    cache_->refuse();
+  }
+  return EIO;
+}
+
 int Volume::commit() {
   if (read_only_) {
     return 0;
@@ -367,18 +377,14 @@ int Volume::commit() {
     failed = journal_->commit(now_ / 1'000'000'000);
   }
   if (failed != 0) {
-    aborted_ = true;
-    cache_->clear();
-    return EIO;
+    return abort();
   }
   return 0;
 }
 
 int Volume::settle(int error) {
   if (error != 0) {
-    aborted_ = true;
-    cache_->clear();
-    return EIO;
+    return abort();
   }
   const std::size_t most = std::min(cache_->capacity() / 2, journal_->capacity() / 2);
   return cache_->dirty_count() > most ? commit() : 0;

@@ -99,6 +99,7 @@ class Volume {
   static void blocks_changed(ext2_filsys fs, blk64_t block, blk_t count, int in_use);
   // What every change ends with: all is well, or nothing is written any more.
   int settle(int error);
+  int abort();
   int may_write() const { return aborted_ ? EIO : read_only_ ? EROFS : 0; }
   bool has_room(std::uint64_t blocks) const;
 

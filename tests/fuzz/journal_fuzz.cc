@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   superblock.block_count = kLog;
   superblock.first = 1;
   superblock.users = 1;
-  superblock.incompatible_features = superblock.incompatible_features & 3;
+  superblock.incompatible_features = superblock.incompatible_features & 7;
   std::memcpy(disk.bytes.data(), &superblock, sizeof(superblock));
   std::vector<std::byte> memory(64 * 1024);
   ext4::BlockCache cache(disk, memory, kBlock);

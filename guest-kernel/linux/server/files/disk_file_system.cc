@@ -96,11 +96,9 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
 
 int DiskFileSystem::change(ext4::Request request, Words& words) {
   const int failed = call(request, words);
-  if (failed == 0) {
-    is_changed_ = true;
-    if (!is_set()) {
-      set(guest::monotonic_ns() + kCommitInterval);
-    }
+  is_changed_ = true;
+  if (failed == 0 && !is_set()) {
+    set(guest::monotonic_ns() + kCommitInterval);
   }
   return failed;
 }
@@ -126,13 +124,12 @@ int DiskFileSystem::commit() {
   }
   is_changed_ = false;
   Words words{};
-  return call(ext4::Request::kCommit, words);
+  const int failed = call(ext4::Request::kCommit, words);
+  has_failed_ = has_failed_ || failed != 0;
+  return failed;
 }
 
 int DiskFileSystem::start_commit() {
-  if (const int failed = write_back_files()) {
-    return failed;
-  }
   Words words{};
   if (const int failed = call(ext4::Request::kStartCommit, words)) {
     return failed;
@@ -150,6 +147,7 @@ void DiskFileSystem::end_commit(int result) {
     is_committing_ = false;
     ended_ = started_;
     commit_result_ = result;
+    has_failed_ = has_failed_ || result != 0;
     cancel();
     if (is_changed_ && state_ == State::kMounted) {
       set(guest::monotonic_ns() + kCommitInterval);
@@ -182,6 +180,12 @@ std::int64_t DiskFileSystem::sync(Task& task) {
     return -EIO;
   }
   if (!is_committing_) {
+    if (const int failed = write_back_files()) {
+      return -failed;
+    }
+    if (!is_changed_ && !has_failed_) {
+      return 0;  // an earlier commit has it all
+    }
     if (const int failed = start_commit()) {
       return -failed;
     }

@@ -83,6 +83,7 @@ class DiskFileSystem : private EventTimer {
   std::byte* shared_ = nullptr;
   bool is_changed_ = false;  // since the last commit was started
   bool is_committing_ = false;
+  bool has_failed_ = false;  // a commit has: no later one succeeds
   // Commits that sync() started, and those of them that have ended, the last with that result.
   std::int64_t started_ = 0;
   std::int64_t ended_ = 0;

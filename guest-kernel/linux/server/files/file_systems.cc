@@ -8,6 +8,7 @@
 #include "guest-kernel/linux/server/files/disk_nodes.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/mounts.h"
+#include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
 namespace {
@@ -33,11 +34,19 @@ bool add_root_mount(Directory& root) {
 
 bool mount_writable_file_systems(Directory& root) {
   for (const Description& each : kPlaces) {
-    if (each.path == "/data" && DiskFileSystem::exists()) {
+    const bool is_data = each.path == "/data";
+    if (is_data && DiskFileSystem::exists()) {
       if (!mount_disk(root)) {
         return false;
       }
-    } else if (mount_tmpfs(root, each.path, "tmpfs", each.permissions) == nullptr) {
+      continue;
+    }
+    if (is_data && server().info().find(guest::Role::kBlock) != nullptr) {
+      server().report(
+          "linux server: /data: there is too little memory to keep the disk's file system; files "
+          "there are lost at the end");
+    }
+    if (mount_tmpfs(root, each.path, "tmpfs", each.permissions) == nullptr) {
       return false;
     }
   }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <regex>
 #include <sstream>
 #include <stdexcept>
@@ -28,6 +29,17 @@ const std::string kFolder = ENSEMBLE_CONTRACT_FOLDER;
 // After so many machines that stopped in the middle the rest counts as not run.
 constexpr int kMaximumMachines = 30;
 constexpr int kShownDifferences = 6;
+
+// So many hosts or machines run side by side, each with every so manieth behaviour: most wait more
+// than they compute.
+constexpr std::size_t kParts = 4;
+
+struct Part {
+  std::size_t number = 0;
+  std::size_t count = 1;
+
+  std::string name() const { return std::to_string(number) + "/" + std::to_string(count); }
+};
 
 // An empty directory below a tmpfs if there is one, as the guest's /tmp is; all users may enter.
 class TemporaryDirectory {
@@ -70,7 +82,7 @@ Arguments guest_command(Linking linking, const Arguments& words, const std::stri
 }
 
 std::string limit_of_behaviour() {
-  return std::to_string(integration::on_lane_s() ? 60 : 10);
+  return std::to_string(integration::on_lane_s() ? 60 : 20);
 }
 
 std::string ending_of_machine(const Outcome& outcome) {
@@ -132,17 +144,36 @@ std::vector<std::string> behaviour_names() {
   return lines_of(outcome.output);
 }
 
-Results run_on_host(const std::string& match) {
+// Runs all parts side by side.
+template <typename Run>
+static Results run_parts(const Run& run) {
+  std::vector<std::future<Results>> parts;
+  for (std::size_t part = 0; part < kParts; ++part) {
+    parts.push_back(std::async(std::launch::async, run, Part{part, kParts}));
+  }
+  Results all;
+  for (std::future<Results>& part : parts) {
+    all.merge(part.get());
+  }
+  return all;
+}
+
+static Results run_part_on_host(const std::string& match, const Part& part) {
   const TemporaryDirectory directory;
-  ChildProcess program(kFolder + "/contract",
-                       {"--all", "--match", match, "--limit", limit_of_behaviour()},
-                       {{"TMPDIR", directory.path()}});
+  ChildProcess program(
+      kFolder + "/contract",
+      {"--all", "--match", match, "--part", part.name(), "--limit", limit_of_behaviour()},
+      {{"TMPDIR", directory.path()}});
   program.close_input();
   Transcript transcript = read_transcript(program.wait(minutes(10)).output);
   if (transcript.unfinished) {
     transcript.results[*transcript.unfinished] = {transcript.unfinished_output, "ended the suite"};
   }
   return transcript.results;
+}
+
+Results run_on_host(const std::string& match) {
+  return run_parts([&match](const Part& part) { return run_part_on_host(match, part); });
 }
 
 // Runs a machine that runs behaviours out of `names`, in this order, for as long as one ends after
@@ -159,14 +190,28 @@ static Outcome run_while_it_goes_on(const Arguments& command,
   return machine.wait(goes_on ? limit : seconds(0));
 }
 
-Results run_in_guest(const std::string& match, Linking linking, const std::string& disk) {
-  Results results;
-  std::vector<std::string> names = behaviour_names();
+static std::vector<std::string> names_of_part(const std::string& match, const Part& part) {
+  std::vector<std::string> names;
   const std::regex pattern(match, std::regex::extended);
-  std::erase_if(names, [&](const auto& name) { return !std::regex_search(name, pattern); });
+  const std::vector<std::string> all = behaviour_names();
+  for (std::size_t index = part.number; index < all.size(); index += part.count) {
+    if (std::regex_search(all[index], pattern)) {
+      names.push_back(all[index]);
+    }
+  }
+  return names;
+}
+
+static Results run_part_in_guest(const std::string& match, Linking linking, const std::string& disk,
+                                 const Part& part) {
+  Results results;
+  std::vector<std::string> names = names_of_part(match, part);
+  if (names.empty()) {
+    return results;
+  }
   std::string after;
   for (int machine = 0; machine < kMaximumMachines; ++machine) {
-    Arguments words = {"--all", "--limit", limit_of_behaviour()};
+    Arguments words = {"--all", "--limit", limit_of_behaviour(), "--part", part.name()};
     if (!match.empty()) {
       words.insert(words.end(), {"--match", match});
     }
@@ -184,6 +229,14 @@ Results run_in_guest(const std::string& match, Linking linking, const std::strin
     results[after] = {transcript.unfinished_output, ending_of_machine(outcome)};
   }
   return results;
+}
+
+Results run_in_guest(const std::string& match, Linking linking, const std::string& disk) {
+  // A disk is one machine's.
+  return disk.empty() ? run_parts([&](const Part& part) {
+    return run_part_in_guest(match, linking, disk, part);
+  })
+                      : run_part_in_guest(match, linking, disk, {});
 }
 
 Results run_each_in_guest(const std::vector<std::string>& names, Linking linking) {

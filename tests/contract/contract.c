@@ -1,7 +1,8 @@
 // contract --list                            names of all behaviours
 // contract NAME                              runs one, in this process
-// contract --all [--match REGEX] [--after NAME] [--limit SECONDS]
-//                                            runs each in a child and says how it ended
+// contract --all [--match REGEX] [--part I/N] [--after NAME] [--limit SECONDS]
+//                                            runs each in a child and says how it ended; with
+//                                            --part only each Nth, from number I on
 // contract --print WHAT…                     what executed programs print for tests
 //
 // Behaviours write files only below $TMPDIR, or /tmp.
@@ -175,14 +176,22 @@ static int run_all(int count, char** words) {
   const char* match = "";
   const char* after = NULL;
   long limit_ms = 10000;
+  long part = 0;
+  long parts = 1;
   for (int i = 0; i + 1 < count; i += 2) {
     if (strcmp(words[i], "--match") == 0) {
       match = words[i + 1];
     } else if (strcmp(words[i], "--after") == 0) {
       after = words[i + 1];
+    } else if (strcmp(words[i], "--part") == 0) {
+      sscanf(words[i + 1], "%ld/%ld", &part, &parts);
     } else if (strcmp(words[i], "--limit") == 0) {
       limit_ms = atol(words[i + 1]) * 1000;
     }
+  }
+  if (parts < 1) {
+    say("--part wants I/N");
+    return 2;
   }
   regex_t pattern;
   if (regcomp(&pattern, match, REG_EXTENDED | REG_NOSUB) != 0) {
@@ -191,9 +200,10 @@ static int run_all(int count, char** words) {
   }
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (const struct behaviour* one = __start_behaviours; one < __stop_behaviours; ++one) {
+    const bool is_in_part = (one - __start_behaviours) % parts == part;
     if (after != NULL) {
       after = strcmp(after, full_name(one)) == 0 ? NULL : after;
-    } else if (regexec(&pattern, full_name(one), 0, NULL, 0) == 0) {
+    } else if (is_in_part && regexec(&pattern, full_name(one), 0, NULL, 0) == 0) {
       run_in_child(one, limit_ms);
     }
   }
@@ -221,6 +231,7 @@ int main(int count, char** words) {
   if (count == 2 && strcmp(words[1], "--list") == 0) {
     return 0;
   }
-  say("usage: contract --list | NAME | --all [--match REGEX] [--after NAME] [--limit SECONDS]");
+  say("usage: contract --list | NAME | --all [--match REGEX] [--part I/N] [--after NAME] "
+      "[--limit SECONDS]");
   return 2;
 }

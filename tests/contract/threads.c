@@ -217,8 +217,9 @@ BEHAVIOUR(cancel_in_read) {
   sem_init(&ready, 0, 0);
   const pthread_t thread = start(wait_for_cancel, &ready);
   sem_wait(&ready);
-  SHOW(pthread_cancel(thread));
+  const int cancelled = pthread_cancel(thread);
   FACT((void*)join(thread) == PTHREAD_CANCELED);
+  SHOW(cancelled);
 }
 
 static void* run_for_ever(void* argument) {
@@ -234,8 +235,9 @@ BEHAVIOUR(cancel_at_once) {
   sem_init(&ready, 0, 0);
   const pthread_t thread = start(run_for_ever, &ready);
   sem_wait(&ready);
-  SHOW(pthread_cancel(thread));
+  const int cancelled = pthread_cancel(thread);
   FACT((void*)join(thread) == PTHREAD_CANCELED);
+  SHOW(cancelled);
 }
 
 static void* sleep_long(void* argument) {
@@ -362,8 +364,9 @@ static void* wait_for_handler(void* argument) {
 BEHAVIOUR(signal_to_thread) {
   on_signal(SIGUSR1, keep_thread, 0);
   const pthread_t thread = start(wait_for_handler, NULL);
-  SHOW(pthread_kill(thread, SIGUSR1));
+  const int sent = pthread_kill(thread, SIGUSR1);
   join(thread);
+  SHOW(sent);
 }
 
 BEHAVIOUR(barrier) {

@@ -130,8 +130,12 @@ class Block {
       case BlockRequest::kGeometry:
         return guest::Message{{0, capacity_, read_only_ ? 1u : 0u, shared_size_}};
       case BlockRequest::kRead:
-      case BlockRequest::kWrite: {
-        const bool write = call.message[0] == static_cast<std::uint64_t>(BlockRequest::kWrite);
+      case BlockRequest::kWrite:
+      case BlockRequest::kWriteAndFlush: {
+        const bool write = call.message[0] != static_cast<std::uint64_t>(BlockRequest::kRead);
+        const bool flush =
+            call.message[0] == static_cast<std::uint64_t>(BlockRequest::kWriteAndFlush) &&
+            transport_->has(kFeatureFlush);
         if (write && read_only_) {
           return status(DeviceStatus::kReadOnly);
         }
@@ -141,7 +145,8 @@ class Block {
         }
         return submit(call.token, write ? kTypeOut : kTypeIn, sector,
                       {shared_physical_ + offset,
-                       static_cast<std::uint32_t>(sectors * guest::kSectorSize), !write});
+                       static_cast<std::uint32_t>(sectors * guest::kSectorSize), !write},
+                      flush);
       }
       case BlockRequest::kFlush:
         return transport_->has(kFeatureFlush) ? submit(call.token, kTypeFlush, 0, {})
@@ -186,8 +191,10 @@ class Block {
   }
 
   // `data.length` 0: a request without data. Takes the slot that free_slot() names.
+  // `flush`: a flush follows, and its answer is the call's.
   std::optional<guest::Message> submit(std::uint64_t token, std::uint32_t type,
-                                       std::uint64_t sector, VirtioQueue::Buffer data) {
+                                       std::uint64_t sector, VirtioQueue::Buffer data,
+                                       bool flush = false) {
     const std::size_t index = free_slot();
     if (index == kRequests) {
       return status(DeviceStatus::kBusy);
@@ -207,6 +214,7 @@ class Block {
       return status(DeviceStatus::kBusy);
     }
     tokens_[index] = token;
+    flush_follows_[index] = flush;
     return std::nullopt;
   }
 
@@ -218,8 +226,14 @@ class Block {
                                                : DeviceStatus::kDeviceError;
       // The status byte counts among what the device wrote.
       const std::uint64_t bytes = used->length == 0 ? 0 : used->length - 1u;
-      guest::reply(std::exchange(tokens_[used->cookie], 0),
-                   {{static_cast<std::uint64_t>(code), bytes}});
+      const std::uint64_t token = std::exchange(tokens_[used->cookie], 0);
+      std::optional<guest::Message> answer = {{{static_cast<std::uint64_t>(code), bytes}}};
+      if (flush_follows_[used->cookie] && code == DeviceStatus::kOk) {
+        answer = submit(token, kTypeFlush, 0, {});
+      }
+      if (answer) {
+        guest::reply(token, *answer);
+      }
     }
     if (queue_.broken()) {
       driver_->fail("the device used a buffer that it was not given");
@@ -237,6 +251,7 @@ class Block {
   std::uint64_t discard_limit_ = 0;  // sectors per request; 0: no discard
   bool read_only_ = false;
   std::array<std::uint64_t, kRequests> tokens_{};  // 0: the slot is free
+  std::array<bool, kRequests> flush_follows_{};
 };
 
 }  // namespace

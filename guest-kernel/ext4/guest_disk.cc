@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "guest-kernel/lib/device_protocol.h"
-
 namespace ext4 {
 
 using guest::BlockRequest;
@@ -26,14 +24,13 @@ int GuestDisk::request(guest::Message message) {
   return done ? 0 : EIO;
 }
 
-int GuestDisk::send() {
+int GuestDisk::send(BlockRequest write) {
   if (waiting_size_ == 0) {
     return 0;
   }
   const std::uint64_t sectors = waiting_size_ / kSector;
   waiting_size_ = 0;
-  return request(
-      {{static_cast<std::uint64_t>(BlockRequest::kWrite), waiting_at_ / kSector, sectors, 0}});
+  return request({{static_cast<std::uint64_t>(write), waiting_at_ / kSector, sectors, 0}});
 }
 
 int GuestDisk::read(std::uint64_t offset, void* to, std::uint64_t size) {
@@ -82,10 +79,8 @@ int GuestDisk::write(std::uint64_t offset, const void* from, std::uint64_t size)
 }
 
 int GuestDisk::flush() {
-  if (const int failed = send()) {
-    return failed;
-  }
-  return request({{static_cast<std::uint64_t>(BlockRequest::kFlush)}});
+  return waiting_size_ != 0 ? send(BlockRequest::kWriteAndFlush)
+                            : request({{static_cast<std::uint64_t>(BlockRequest::kFlush)}});
 }
 
 }  // namespace ext4

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "guest-kernel/ext4/disk.h"
+#include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/start_info.h"
 
 namespace ext4 {
@@ -22,7 +23,7 @@ class GuestDisk : public Disk {
 
  private:
   int request(guest::Message message);
-  int send();
+  int send(guest::BlockRequest write = guest::BlockRequest::kWrite);
 
   guest::Slot port_;
   std::span<std::byte> shared_;

@@ -48,10 +48,9 @@ enum class Request : std::uint64_t {
   // m2 = inode.
   kRelease,
   kCommit,
-  // Answered at once; a signal tells that the commit has ended. Requests wait until then.
+  // m2 = a number. Answered at once; a signal tells that the commit has ended, and a CommitRecord
+  // how. Requests wait until then.
   kStartCommit,
-  // → how that ended.
-  kCommitResult,
   kUnmount,
   // m2 = inode, m3 = size of the name → m1 = bytes of the value in `data`.
   kGetAttribute,
@@ -62,10 +61,31 @@ enum class Request : std::uint64_t {
   // m2 = inode, m3 = size of the name.
   kRemoveAttribute,
 };
-// Every request: m0 = Request, m1 = time in nanoseconds since 1970 → m0 = an errno or 0.
+// Every request: m0 = Request, m1 = time in nanoseconds since 1970, m6 = bytes of writes that were
+// gathered and come first → m0 = an errno or 0, m6 = bytes that the disk certainly has room for,
+// m7 = what the file of the last gathered write has on the disk, in bytes.
+
+// A write that was gathered; its bytes follow, and padding to a multiple of 8. Where one fails, the
+// next commit does.
+struct GatheredWrite {
+  std::uint32_t inode;
+  std::uint32_t size;
+  std::uint64_t offset;
+  std::int64_t time;
+};
+
+// Of the last commit that has ended of those that kStartCommit started.
+struct CommitRecord {
+  std::uint64_t number;
+  std::uint64_t result;  // an errno or 0
+};
 
 inline constexpr std::uint64_t kNamesSize = 4096;
 inline constexpr std::uint64_t kDataSize = 128 * 1024;
-inline constexpr std::uint64_t kSharedSize = kNamesSize + kDataSize;
+inline constexpr std::uint64_t kGatheredSize = 32 * 1024;
+// One after another; a CommitRecord is the last.
+inline constexpr std::uint64_t kGatheredOffset = kNamesSize + kDataSize;
+inline constexpr std::uint64_t kCommitRecordOffset = kGatheredOffset + kGatheredSize;
+inline constexpr std::uint64_t kSharedSize = kCommitRecordOffset + sizeof(CommitRecord);
 
 }  // namespace ext4

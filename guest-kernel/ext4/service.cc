@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace ext4 {
 
@@ -161,12 +162,11 @@ int Service::run(const Words& request, Words& answer) {
     case Request::kRelease:
       return volume_.release(inode);
     case Request::kCommit:
-      return volume_.commit();
+      return commit();
     case Request::kStartCommit:
       commit_started_ = true;
+      commit_number_ = request[2];
       return 0;
-    case Request::kCommitResult:
-      return commit_result_;
     case Request::kUnmount:
       return volume_.unmount();
     case Request::kRead:
@@ -186,9 +186,37 @@ int Service::run(const Words& request, Words& answer) {
   return EINVAL;
 }
 
+int Service::commit() {
+  const int failed = volume_.commit();
+  const int earlier = std::exchange(gathered_result_, 0);
+  return failed != 0 ? failed : earlier;
+}
+
 void Service::finish_commit() {
   commit_started_ = false;
-  commit_result_ = volume_.commit();
+  const CommitRecord record = {commit_number_, static_cast<std::uint64_t>(commit())};
+  std::memcpy(shared_.data() + kCommitRecordOffset, &record, sizeof(record));
+}
+
+void Service::write_gathered(std::uint64_t size, Words& answer) {
+  const auto all = shared_.subspan(kGatheredOffset, std::min(size, kGatheredSize));
+  constexpr std::size_t kAlignment = 8;
+  for (std::size_t at = 0; all.size() - at >= sizeof(GatheredWrite);) {
+    const auto write = read_as<GatheredWrite>(all.data() + at);
+    at += sizeof(write);
+    std::uint64_t done = 0;
+    int failed = EINVAL;
+    if (write.size <= all.size() - at) {
+      volume_.begin_request(write.time);
+      failed = volume_.write(write.inode, write.offset, all.subspan(at, write.size), done);
+      failed = failed == 0 && done != write.size ? ENOSPC : failed;
+    }
+    gathered_result_ = gathered_result_ != 0 ? gathered_result_ : failed;
+    InodeRecord record{};
+    answer[7] = volume_.get(write.inode, record) == 0 ? record.allocated : 0;
+    at = std::min<std::size_t>(all.size(),
+                               (at + write.size + kAlignment - 1) / kAlignment * kAlignment);
+  }
 }
 
 Service::Words Service::answer(const Words& request) {
@@ -198,8 +226,12 @@ Service::Words Service::answer(const Words& request) {
     answer[0] = EIO;
     return answer;
   }
+  if (mounted_) {
+    write_gathered(request[6], answer);
+  }
   volume_.begin_request(now_);
   answer[0] = static_cast<std::uint64_t>(run(request, answer));
+  answer[6] = volume_.room();
   return answer;
 }
 

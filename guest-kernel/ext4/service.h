@@ -30,6 +30,8 @@ class Service {
   int run_range(const Words& request, Words& answer);
   int run_attribute(const Words& request, Words& answer);
   int mount(Words& answer);
+  void write_gathered(std::uint64_t size, Words& answer);
+  int commit();
   int list(const Words& request, Words& answer);
   int create(const Words& request, Words& answer);
   int rename(const Words& request);
@@ -48,7 +50,8 @@ class Service {
   std::int64_t now_ = 0;
   bool mounted_ = false;
   bool commit_started_ = false;
-  int commit_result_ = 0;
+  std::uint64_t commit_number_ = 0;
+  int gathered_result_ = 0;  // of gathered writes since the last commit
 };
 
 }  // namespace ext4

@@ -395,6 +395,13 @@ bool Volume::has_room(std::uint64_t blocks) const {
   return ext2fs_free_blocks_count(fs_->super) >= blocks + kForMetadata;
 }
 
+std::uint64_t Volume::room() const {
+  // Twice what is taken: a block of data may need one more to be found by.
+  return fs_ == nullptr || may_write() != 0
+             ? 0
+             : ext2fs_free_blocks_count(fs_->super) / 2 * fs_->blocksize;
+}
+
 void Volume::statistics(StatisticsRecord& record) const {
   const ext2_super_block& super = *fs_->super;
   const std::uint64_t blocks = ext2fs_blocks_count(fs_->super);

@@ -48,6 +48,8 @@ class Volume {
   int read(ext2_ino_t inode, std::uint64_t offset, std::span<std::byte> to);
   int read_link(ext2_ino_t inode, std::span<std::byte> to, std::uint64_t& size);
   void statistics(StatisticsRecord& record) const;
+  // Bytes that can certainly be written.
+  std::uint64_t room() const;
 
   // `done`: fewer than all where the disk is full after them.
   int write(ext2_ino_t inode, std::uint64_t offset, std::span<const std::byte> from,

@@ -32,6 +32,7 @@ enum class BlockRequest : std::uint64_t {
   kDiscard = 3,
   kGetId = 4,     // 20 bytes, NUL-padded, into the shared memory at m3
   kGeometry = 5,  // → m1 = capacity in sectors, m2 = 1 if read-only, m3 = bytes of shared memory
+  kWriteAndFlush = 6,  // flushes when the write is done: one call for both
 };
 inline constexpr std::uint64_t kSectorSize = 512;
 inline constexpr std::uint64_t kBlockSharedSize = 128 * 1024;

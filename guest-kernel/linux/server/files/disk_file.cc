@@ -100,6 +100,7 @@ DiskFile::~DiskFile() {
   if (!is_removed()) {
     static_cast<void>(write_back());
   }
+  disk_file_system().forget(*this);
   (previous_file != nullptr ? previous_file->next_file : disk_file_system().first_file) = next_file;
   if (next_file != nullptr) {
     next_file->previous_file = previous_file;
@@ -252,6 +253,34 @@ void DiskFile::keep_written(std::uint64_t offset, std::span<const std::byte> byt
   }
 }
 
+// Keeps a small write until something else is asked of the disk, which saves a message. 0: it has
+// to go there at once.
+std::int64_t DiskFile::gather(const UserBuffer& buffer, std::uint64_t offset) {
+  constexpr std::uint64_t kMost = 8192;
+  constexpr int kMostTries = 64;
+  DiskFileSystem& disk = disk_file_system();
+  if (buffer.size() > kMost) {
+    return 0;
+  }
+  for (int i = 0; i < kMostTries; ++i) {
+    const std::uint64_t calls = disk.calls();
+    const auto place = disk.place_to_gather(inode(), offset, buffer.size());
+    const std::int64_t taken = place.empty() ? 0 : buffer.take(place, 0);
+    if (place.empty() || disk.calls() == calls) {
+      if (taken > 0) {
+        is_allocated_known_ = false;
+        keep_written(offset, place.first(static_cast<std::uint64_t>(taken)), size_);
+        disk.gathered(*this, offset, static_cast<std::uint64_t>(taken));
+        size_ = std::max(size_, offset + static_cast<std::uint64_t>(taken));
+        set_modified();
+      }
+      return taken;
+    }
+    // It lies in a mapped file of the disk, whose pages came from there: the place is another.
+  }
+  return 0;
+}
+
 std::int64_t DiskFile::write_through(const UserBuffer& buffer, std::uint64_t offset) {
   DiskFileSystem& disk = disk_file_system();
   if (buffer.size() == 0) {
@@ -262,6 +291,9 @@ std::int64_t DiskFile::write_through(const UserBuffer& buffer, std::uint64_t off
   }
   if (offset >= kMaximumSize) {
     return -EFBIG;
+  }
+  if (const std::int64_t taken = gather(buffer, offset); taken != 0) {
+    return taken < 0 ? -EFAULT : taken;
   }
   const std::uint64_t size = std::min(buffer.size(), kMaximumSize - offset);
   std::uint64_t done = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/format.h"
@@ -17,6 +18,7 @@ namespace linux_server {
 namespace {
 
 constexpr std::uint64_t kCommitInterval = 5'000'000'000;  // ns
+constexpr std::uint64_t kMostErrno = 4095;
 
 // No destructor runs.
 alignas(DiskFileSystem) std::byte instance_memory[sizeof(DiskFileSystem)];
@@ -81,26 +83,81 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
   guest::Message message;
   message[0] = static_cast<std::uint64_t>(request);
   message[1] = static_cast<std::uint64_t>(file_time());
-  std::copy_n(words.begin(), 6, message.word.begin() + 2);
+  std::copy_n(words.begin(), 4, message.word.begin() + 2);
+  message[6] = std::exchange(gathered_size_, 0);
+  DiskFile* const gathered_file = std::exchange(gathered_file_, nullptr);
   if (guest::call(port_, message) != guest::Status::kOk) {
     state_ = State::kFailed;
+    room_ = 0;
     cancel();
     end_commit(EIO);
     say("the program that keeps it died; what was committed is safe", 0);
     return EIO;
   }
-  std::copy_n(message.word.begin() + 1, 7, words.begin());
-  constexpr std::uint64_t kMostErrno = 4095;
+  std::copy_n(message.word.begin() + 1, 5, words.begin());
+  room_ = message[6];
+  if (gathered_file != nullptr) {
+    gathered_file->set_allocated(message[7]);
+  }
   return message[0] <= kMostErrno ? static_cast<int>(message[0]) : EIO;
+}
+
+void DiskFileSystem::note_change() {
+  is_changed_ = true;
+  if (!is_set()) {
+    set(guest::monotonic_ns() + kCommitInterval);
+  }
 }
 
 int DiskFileSystem::change(ext4::Request request, Words& words) {
   const int failed = call(request, words);
   is_changed_ = true;
-  if (failed == 0 && !is_set()) {
-    set(guest::monotonic_ns() + kCommitInterval);
+  if (failed == 0) {
+    note_change();
   }
   return failed;
+}
+
+bool DiskFileSystem::continues(std::uint64_t inode, std::uint64_t offset) const {
+  return gathered_size_ != 0 && last_gathered_.inode == inode &&
+         last_gathered_.offset + last_gathered_.size == offset;
+}
+
+std::span<std::byte> DiskFileSystem::place_to_gather(std::uint64_t inode, std::uint64_t offset,
+                                                     std::uint64_t size) const {
+  // What a write may need beside its bytes is in this by far.
+  constexpr std::uint64_t kLeastRoom = 1024 * 1024;
+  // A file may have at least so much, whatever it was made with.
+  constexpr std::uint64_t kMostOffset = std::uint64_t{1} << 33;
+  if (state_ != State::kMounted || room_ < kLeastRoom || offset > kMostOffset) {
+    return {};
+  }
+  const std::uint64_t at = continues(inode, offset)
+                               ? last_gathered_at_ + sizeof(last_gathered_) + last_gathered_.size
+                               : (gathered_size_ + 7) / 8 * 8 + sizeof(last_gathered_);
+  if (at > ext4::kGatheredSize || size > ext4::kGatheredSize - at) {
+    return {};
+  }
+  return {shared_ + ext4::kGatheredOffset + at, size};
+}
+
+void DiskFileSystem::gathered(DiskFile& file, std::uint64_t offset, std::uint64_t size) {
+  if (continues(file.inode(), offset)) {
+    last_gathered_.size += static_cast<std::uint32_t>(size);
+  } else {
+    last_gathered_at_ = (gathered_size_ + 7) / 8 * 8;
+    last_gathered_ = {static_cast<std::uint32_t>(file.inode()), static_cast<std::uint32_t>(size),
+                      offset, file_time()};
+  }
+  std::memcpy(shared_ + ext4::kGatheredOffset + last_gathered_at_, &last_gathered_,
+              sizeof(last_gathered_));
+  gathered_size_ = last_gathered_at_ + sizeof(last_gathered_) + last_gathered_.size;
+  gathered_file_ = &file;
+  note_change();
+}
+
+void DiskFileSystem::forget(const DiskFile& file) {
+  gathered_file_ = gathered_file_ == &file ? nullptr : gathered_file_;
 }
 
 int DiskFileSystem::write_back_files() {
@@ -130,7 +187,7 @@ int DiskFileSystem::commit() {
 }
 
 int DiskFileSystem::start_commit() {
-  Words words{};
+  Words words = {static_cast<std::uint64_t>(started_ + 1)};
   if (const int failed = call(ext4::Request::kStartCommit, words)) {
     return failed;
   }
@@ -158,8 +215,12 @@ void DiskFileSystem::end_commit(int result) {
 
 void DiskFileSystem::take_commit() {
   if (is_committing_) {
-    Words words{};
-    end_commit(call(ext4::Request::kCommitResult, words));
+    ext4::CommitRecord record;
+    std::memcpy(&record, shared_ + ext4::kCommitRecordOffset, sizeof(record));
+    // Else the signal was an earlier one's.
+    if (record.number == static_cast<std::uint64_t>(started_)) {
+      end_commit(record.result <= kMostErrno ? static_cast<int>(record.result) : EIO);
+    }
   }
 }
 
@@ -210,6 +271,9 @@ int DiskFileSystem::describe(struct statfs& result) {
 
 void DiskFileSystem::expire() {
   if (is_committing_) {
+    // Which waits for it, and sees whether the program lives.
+    Words words{};
+    static_cast<void>(call(ext4::Request::kStatistics, words));
     take_commit();
   } else if (state_ == State::kMounted && commit() != 0) {
     say("what was written cannot be committed", EIO);

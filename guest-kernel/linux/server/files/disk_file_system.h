@@ -34,6 +34,15 @@ class DiskFileSystem : private EventTimer {
   int call(ext4::Request request, Words& words);
   // How many there were: each may have used data().
   std::uint64_t calls() const { return calls_; }
+  // A place for `size` bytes that are to be written to a file, or nothing: then they cannot be
+  // gathered. Good until the next call().
+  std::span<std::byte> place_to_gather(std::uint64_t inode, std::uint64_t offset,
+                                       std::uint64_t size) const;
+  // The first `size` bytes of it are there; the next call() takes them along. They are written, in
+  // order, before what it asks for.
+  void gathered(DiskFile& file, std::uint64_t offset, std::uint64_t size);
+  // The file ends.
+  void forget(const DiskFile& file);
   // The same for one that changes something: a commit follows within seconds.
   int change(ext4::Request request, Words& words);
   // After it all changes survive a power cut.
@@ -74,6 +83,8 @@ class DiskFileSystem : private EventTimer {
   int write_back_files();
   int start_commit();
   void end_commit(int result);
+  void note_change();
+  bool continues(std::uint64_t inode, std::uint64_t offset) const;
   void expire() override;
   void say(std::string_view text, int error) const;
 
@@ -89,6 +100,13 @@ class DiskFileSystem : private EventTimer {
   std::int64_t ended_ = 0;
   int commit_result_ = 0;
   WaitQueue commits_;
+  // Writes that the next call takes along: how many bytes of shared memory they fill, and the last
+  // of them, its place and its file.
+  std::uint64_t gathered_size_ = 0;
+  ext4::GatheredWrite last_gathered_ = {};
+  std::uint64_t last_gathered_at_ = 0;
+  DiskFile* gathered_file_ = nullptr;
+  std::uint64_t room_ = 0;  // on the disk, as the last answer said
 };
 
 // The one.

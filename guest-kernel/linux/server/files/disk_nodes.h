@@ -35,6 +35,8 @@ class DiskFile : public TmpfsFile {
   std::int64_t write_through(const UserBuffer& buffer, std::uint64_t offset);
   // Sends what programs wrote through mappings. An errno or 0.
   int write_back();
+  // What it has on the disk now, in bytes.
+  void set_allocated(std::uint64_t bytes) { allocated_ = bytes, is_allocated_known_ = true; }
   // Forgets pages that are on the disk too.
   void drop_pages();
 
@@ -44,6 +46,7 @@ class DiskFile : public TmpfsFile {
  private:
   // The same as DiskFileSystem::change().
   int change_bytes(ext4::Request request, std::array<std::uint64_t, 8>& words);
+  std::int64_t gather(const UserBuffer& buffer, std::uint64_t offset);
   int load(std::uint64_t offset, std::uint64_t size);
   int load_pages(std::uint64_t first, std::uint64_t count);
   static void shed_pages();

@@ -11,9 +11,14 @@ namespace {
 
 constexpr std::uint64_t kPage = abi::kPageSize;
 constexpr std::uint8_t kProtectWrite = 2;
+constexpr std::uint8_t kProtectExecute = 4;
 // Around the stack pointer, where both sides are about to write.
 constexpr std::uint64_t kStackBelow = 4 * 1024;
 constexpr std::uint64_t kStackAbove = 12 * 1024;
+// To copy this much costs less than the two faults that sharing it brings, where ring 0 is dear.
+constexpr std::uint64_t kCopiedAtOnce = 64 * 1024;
+// The same for pages that nobody writes to: to map so many costs less than one fault.
+constexpr std::uint64_t kMappedAtOnce = 512 * 1024;
 
 std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
   return value & ~(unit - 1);
@@ -38,11 +43,12 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
   }
   if (segment.backing != Backing::kMemory) {
     const auto added = child.insert(copy);
-    // The program's own instructions are needed at once.
-    const bool is_code = segment.backing == Backing::kShared ||
-                         (segment.backing == Backing::kRoot && (segment.protection & 4) != 0 &&
-                          segment.mapped == Mapped::kFully);
-    return added && is_code ? child.map_range(copy.start, copy.end) : added;
+    // The program's own instructions and constants are needed at once.
+    const bool is_needed =
+        segment.backing == Backing::kShared ||
+        (segment.backing == Backing::kRoot && segment.mapped == Mapped::kFully &&
+         ((segment.protection & kProtectExecute) != 0 || segment.size() <= kMappedAtOnce));
+    return added && is_needed ? child.map_range(copy.start, copy.end) : added;
   }
   if (!memory_pool().share(segment.offset, segment.size())) {
     return fail(ENOMEM);
@@ -57,6 +63,15 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
   }
   if (segment.shared) {
     return {};
+  }
+  if (segment.size() <= kCopiedAtOnce && memory_pool().is_plentiful(kCopiedAtOnce)) {
+    if ((segment.protection & kProtectWrite) == 0) {
+      return child.map_range(copy.start, copy.end);
+    }
+    // What fails here may still be shared.
+    if (child.copy_pages(copy.start, copy.end)) {
+      return {};
+    }
   }
   // The child gets its part of the stack now; then nothing has changed for the parent there.
   std::uint64_t hot_start = segment.end;

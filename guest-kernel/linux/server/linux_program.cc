@@ -17,6 +17,8 @@
 namespace linux_server {
 namespace {
 
+constexpr std::uint64_t kZeroesAtOnce = 64 * 1024;
+
 // Where position-independent programs go: near the stack and the shim, so that few page tables
 // serve them all.
 constexpr std::uint64_t kImageBase = 0x3fff'd000'0000;
@@ -93,7 +95,8 @@ Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegmen
   zeroes.start = segment.end;
   zeroes.end = end;
   zeroes.protection = segment.protection;
-  return space.add(zeroes);
+  // What is small is used soon.
+  return zeroes.size() <= kZeroesAtOnce ? space.add_memory(zeroes) : space.add(zeroes);
 }
 
 Result<void> add_image(AddressSpace& space, const Program& program, std::uint64_t base) {

@@ -1,5 +1,6 @@
 #include "control/daemon/daemon.h"
 
+#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server.h>
@@ -15,6 +16,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <thread>
@@ -107,9 +109,14 @@ class ApiServer {
 
   bool is_good() const { return server_ != nullptr; }
 
-  void serve(vmm::FileDescriptor socket) {
+  void serve(const vmm::FileDescriptor& socket) {
     // gRPC closes what it is given.
-    grpc::AddInsecureChannelFromFd(server_.get(), ::dup(socket.get()));
+    const int copy = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+      spdlog::warn("a connection was closed: {}", std::strerror(errno));
+      return;
+    }
+    grpc::AddInsecureChannelFromFd(server_.get(), copy);
   }
 
   // Waits for calls to end.

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 
 import grpc
@@ -165,3 +166,47 @@ class Ends(DaemonTest):
         self.assertIn("--max-memory", self.refusal("--max-memory=lots"))
         self.assertIn("no such user", self.refusal("--allow-user=nobody-at-all"))
         self.assertIn("--nonsense", self.refusal("--nonsense"))
+
+
+class FullDisk(DaemonTest):
+    """A state directory on a file system that is full at times."""
+
+    def start_daemon(self, *arguments, **options):
+        if not self.state.exists():
+            self.state.mkdir(mode=0o700)
+            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", self.state],
+                                     capture_output=True, check=False)
+            if mounted.returncode:
+                self.skipTest("mounting takes root")
+        super().start_daemon(*arguments, **options)
+
+    def clean_up(self):
+        super().clean_up()
+        subprocess.run(["umount", "-l", self.state], capture_output=True, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def test_what_cannot_be_stored_is_not_done(self):
+        running = self.client.running("one")
+        filler = self.state / "filler"
+        with self.assertRaises(OSError), open(filler, "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        # The state file still has room for some.
+        made, refused = 0, False
+        for number in range(2000):
+            try:
+                self.client.create(f"d{number}", labels={"filler": "x" * 60})
+                made += 1
+            except grpc.RpcError as error:
+                self.assertEqual((error.code(), "full" in error.details()), (grpc.StatusCode.UNAVAILABLE, True),
+                                 error.details())
+                refused = True
+                break
+        self.assertTrue(refused)
+        self.assertEqual(len(self.client.names(page_size=1000)), made + 1)
+        self.assertEqual(self.client.get("devices/one").status.state, RUNNING)
+        filler.unlink()
+        self.client.create("again")
+        self.restart_daemon()
+        self.assertEqual(len(self.client.names(page_size=1000)), made + 2)
+        self.assertEqual(self.client.wait_for("devices/one", RUNNING).status.process_id, running.status.process_id)

@@ -207,7 +207,10 @@ Result<std::string> AssembledMachine::finished_manifest(
 
 proto::Measurements AssembledMachine::measure(const proto::Configuration& configuration) const {
   proto::Measurements measurements;
-  measure_milestones(*measurements.mutable_milestones(), configuration.started_at_ns());
+  // The clock of a vCPU that runs is read once it comes out of the guest, which may be never.
+  if (machine_->state() != vmm::MachineState::kRunning) {
+    measure_milestones(*measurements.mutable_milestones(), configuration.started_at_ns());
+  }
   if (configuration.measure_memory()) {
     measure_memory(*measurements.mutable_memory());
   }

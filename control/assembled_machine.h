@@ -33,7 +33,8 @@ class AssembledMachine {
   // The console's terminal has this size now. Nothing happens without a console that is one.
   void resize_console(const ensemble::vmm::v1::ConsoleSize& size);
 
-  // What a stopped machine did, as far as the configuration asks for it.
+  // What the machine has done so far, as far as the configuration asks for it; without the
+  // milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
       const ensemble::vmm::v1::Configuration& configuration) const;
 

@@ -32,6 +32,11 @@ constexpr const char* kOverview = R"(Examples:
   ensemble run ./my-device.yaml --cpus 4 --memory 512M -- /bin/busybox free
   ensemble doctor                          can this host run devices?
 
+With the daemon ensembled, which keeps devices:
+  ensemble up watch --name lab --count 10  make ten watches and start them
+  ensemble ls                              list devices
+  ensemble attach lab-1                    its console
+
 `ensemble COMMAND --help` tells more about each command.)";
 
 constexpr const char* kRunHelp =
@@ -111,6 +116,29 @@ int run(RunOptions options, const std::string& log_level) {
   return exit_code ? *exit_code : complain(exit_code.error());
 }
 
+// Goes on as ensemble-client, which lies beside this program. Comes back when that fails.
+int run_client(const std::string& verb, const std::vector<std::string>& arguments,
+               const RunOptions& options) {
+  const auto program = InstallationFiles::locate();
+  if (!program) {
+    return complain(program.error());
+  }
+  const std::string client = program->client_executable();
+  std::vector<std::string> words = {client, verb};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  if (!options.command.empty()) {
+    words.emplace_back("--");
+    words.insert(words.end(), options.command.begin(), options.command.end());
+  }
+  std::vector<char*> pointers;
+  for (std::string& word : words) {
+    pointers.push_back(word.data());
+  }
+  pointers.push_back(nullptr);
+  ::execv(client.c_str(), pointers.data());
+  return complain(Error::from_errno("cannot run '" + client + "'", errno));
+}
+
 class RunHelp : public CLI::Formatter {
  public:
   std::string make_usage(const CLI::App*, std::string) const override {
@@ -130,6 +158,7 @@ class Grammar {
   void add_run();
   void add_profile();
   void add_doctor();
+  void add_daemon_verbs();
   void add_output_option(CLI::App& app);
   void set_action(CLI::App& app, std::function<int()> action) {
     app.callback([this, action = std::move(action)] { action_ = action; });
@@ -155,6 +184,7 @@ Grammar::Grammar() {
   add_run();
   add_profile();
   add_doctor();
+  add_daemon_verbs();
   CLI::App& version = *app_.add_subcommand("version", "Print the version");
   set_action(version, [] { return print(fmt::format("ensemble {}\n", kVersion), 0); });
 }
@@ -201,6 +231,37 @@ void Grammar::add_doctor() {
   app.footer("Exit code: 0 if it can, 1 if it cannot.");
   add_output_option(app);
   set_action(app, [this] { return doctor(format_); });
+}
+
+// The verbs of a program of their own, with what `--help` says of them here.
+void Grammar::add_daemon_verbs() {
+  struct Verb {
+    const char* name;
+    const char* text;
+  };
+  static constexpr Verb kVerbs[] = {
+      {"up", "Make devices and start them"},
+      {"ls", "List devices"},
+      {"ps", "List the devices that run"},
+      {"inspect", "Show all that is known of devices"},
+      {"start", "Start devices that do not run"},
+      {"stop", "Switch devices off"},
+      {"pause", "Stop devices' processors until they are resumed"},
+      {"resume", "Let paused devices go on"},
+      {"reset", "Start running devices from the beginning"},
+      {"rm", "Delete devices and their logs"},
+      {"attach", "Make the terminal a device's console"},
+      {"logs", "Show what a device has printed"},
+      {"events", "Tell what happens to devices, as it happens"},
+  };
+  for (const Verb& verb : kVerbs) {
+    CLI::App& app = *app_.add_subcommand(verb.name, verb.text);
+    app.group("Commands of the daemon");
+    app.set_help_flag();
+    app.prefix_command();
+    app.fallthrough(false);
+    set_action(app, [this, &app] { return run_client(app.get_name(), app.remaining(), run_); });
+  }
 }
 
 void Grammar::add_output_option(CLI::App& app) {

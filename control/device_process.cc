@@ -1,6 +1,7 @@
 #include "control/device_process.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <utility>
@@ -318,6 +319,7 @@ void DeviceProcess::end(proto::Stopped stopped) {
 
 proto::Status DeviceProcess::status() const {
   proto::Status status;
+  status.set_process_id(static_cast<std::uint32_t>(::getpid()));
   if (!machine_) {
     status.set_state(proto::STATE_EMPTY);
     return status;

@@ -27,6 +27,8 @@ class InstallationFiles {
 
   // The ensemble-vmm executable.
   std::string vmm_executable() const;
+  // The ensemble-client executable.
+  std::string client_executable() const { return directory_ + "/ensemble-client"; }
 
   // For tests: an installation whose executables lie in `directory`.
   explicit InstallationFiles(std::string directory) : directory_(std::move(directory)) {}

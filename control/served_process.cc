@@ -132,11 +132,14 @@ Result<vmm::FileDescriptor> connect_to_process(const std::string& folder) {
     return std::unexpected(made.error());
   }
   const sockaddr_un address = address_in(made->folder);
+  // A process that accepts nobody is not waited for (EAGAIN).
+  ::fcntl(made->socket.get(), F_SETFL, O_NONBLOCK);
   if (::connect(made->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
       0) {
     return std::unexpected(
         Error::from_errno("cannot connect to '" + folder + "/" + kControlSocketName + "'", errno));
   }
+  ::fcntl(made->socket.get(), F_SETFL, 0);
   return std::move(made->socket);
 }
 

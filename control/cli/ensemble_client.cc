@@ -1,0 +1,210 @@
+// ensemble-client: the verbs of `ensemble` that speak to a daemon. It is a program of its own, so
+// that `ensemble run` starts without gRPC's libraries.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/cli/attach_command.h"
+#include "control/cli/device_commands.h"
+#include "control/daemon_paths.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr int kFailed = 125;
+
+int complain(const std::string& message) {
+  fmt::print(stderr, "ensemble: {}\n", message);
+  return kFailed;
+}
+
+// The verbs, their options and what they do.
+class Verbs {
+ public:
+  Verbs();
+  int execute(std::vector<std::string> arguments, std::vector<std::string> command);
+
+ private:
+  using Call = Result<void> (Client::*)(const std::string& name);
+  using Change = Result<v1::Device> (Client::*)(const std::string& name);
+
+  CLI::App& add(const char* name, const char* text, std::function<int()> action);
+  void add_up();
+  void add_lists();
+  void add_changes();
+  void add_streams();
+  void add_selection(CLI::App& app, const char* names = "DEVICE");
+  void add_format(CLI::App& app);
+  int change(const DeviceCommands::Action& action) {
+    return commands_.for_each(selection_, action);
+  }
+
+  CLI::App app_{"Keeps devices with the daemon ensembled.", "ensemble"};
+  Client client_{daemon_socket()};
+  DeviceCommands commands_{client_};
+  UpOptions up_;
+  Selection selection_;
+  std::string name_;
+  ListFormat format_ = ListFormat::kTable;
+  bool json_ = false;
+  bool follow_ = false;
+  bool force_ = false;
+  bool of_process_ = false;
+  std::uint32_t lines_ = 0;
+  AttachOptions attach_;
+  std::function<int()> action_;
+};
+
+Verbs::Verbs() {
+  app_.require_subcommand(1);
+  add_up();
+  add_lists();
+  add_changes();
+  add_streams();
+}
+
+CLI::App& Verbs::add(const char* name, const char* text, std::function<int()> action) {
+  CLI::App& app = *app_.add_subcommand(name, text);
+  app.callback([this, action = std::move(action)] { action_ = action; });
+  return app;
+}
+
+void Verbs::add_up() {
+  CLI::App& app = add("up", "Make devices and start them", [this] { return commands_.up(up_); });
+  app.footer(R"(What follows `--` is the devices' command; they stop when it ends. Without one they
+have a shell on their console. Prints the names of the devices, one a line.
+
+Examples:
+  ensemble up phone
+  ensemble up watch --name lab --count 10 -l suite=nightly
+  ensemble up phone --restart on-failure -- /bin/busybox httpd -f)");
+  app.add_option("PROFILE", up_.profile, "Name of a profile; `ensemble profile list` shows them")
+      ->required();
+  app.add_option("--name", up_.name, "What to call it; default: the profile's name and a number");
+  app.add_option("--count", up_.count, "How many; with --name they are called NAME-1, NAME-2, …");
+  app.add_option("-l,--label", up_.labels, "KEY=VALUE, to find it by; may be given several times");
+  app.add_option("--cpus", up_.cpus, "Number of CPUs; default: the profile's");
+  app.add_option("--memory", up_.memory, "RAM, such as 512M or 2G; default: the profile's");
+  app.add_option("--kernel", up_.kernel, "PVH ELF kernel to boot instead of Ensemble's");
+  app.add_option("--rootfs", up_.rootfs, "Root file system to use, a newc cpio archive");
+  app.add_option("--disk", up_.disk, "Raw image of a disk, which the device may write");
+  app.add_option("--restart", up_.restart, "When to start it again that stopped by itself")
+      ->check(CLI::IsMember({"never", "on-failure", "always"}))
+      ->capture_default_str();
+}
+
+void Verbs::add_lists() {
+  CLI::App& ls =
+      add("ls", "List devices", [this] { return commands_.list(selection_, false, format_); });
+  add_selection(ls);
+  add_format(ls);
+  CLI::App& ps = add("ps", "List the devices that run",
+                     [this] { return commands_.list(selection_, true, format_); });
+  add_selection(ps);
+  add_format(ps);
+  CLI::App& inspect = add("inspect", "Show all that is known of devices", [this] {
+    const bool is_table = format_ == ListFormat::kTable || format_ == ListFormat::kWide;
+    return commands_.inspect(selection_, is_table ? ListFormat::kYaml : format_);
+  });
+  add_selection(inspect);
+  add_format(inspect);
+}
+
+void Verbs::add_changes() {
+  const auto add_call = [this](const char* name, const char* text, Call call) {
+    add_selection(add(name, text, [this, call] {
+      return change([this, call](const std::string& device) { return (client_.*call)(device); });
+    }));
+  };
+  const auto add_change = [this](const char* name, const char* text, Change call) {
+    add_selection(add(name, text, [this, call] {
+      return change([this, call](const std::string& device) -> Result<void> {
+        auto changed = (client_.*call)(device);
+        return changed ? Result<void>() : std::unexpected(changed.error());
+      });
+    }));
+  };
+  add_call("start", "Start devices that do not run", &Client::start);
+  add_call("stop", "Switch devices off", &Client::stop);
+  add_change("pause", "Stop devices' processors until they are resumed", &Client::pause);
+  add_change("resume", "Let paused devices go on", &Client::resume);
+  add_change("reset", "Start running devices from the beginning", &Client::reset);
+  CLI::App& rm = add("rm", "Delete devices and their logs", [this] {
+    return change([this](const std::string& device) { return client_.remove(device, force_); });
+  });
+  add_selection(rm);
+  rm.add_flag("-f,--force", force_, "Also those that run");
+}
+
+void Verbs::add_streams() {
+  CLI::App& attach = add("attach", "Make the terminal a device's console", [this] {
+    const auto ended = attach_to_console(client_, "devices/" + name_, attach_);
+    return ended ? 0 : complain(ended.error().message());
+  });
+  attach.footer("Ctrl-A x leaves the console, Ctrl-A a sends Ctrl-A; the device goes on.");
+  attach.add_option("DEVICE", name_, "Name of a device, or the first digits of its ID")->required();
+  attach.add_flag("--read-only", attach_.read_only, "Only look");
+  attach.add_option("--scrollback", attach_.scrollback_bytes,
+                    "How many bytes that were printed before to show first");
+  CLI::App& logs = add("logs", "Show what a device has printed",
+                       [this] { return commands_.logs(name_, follow_, lines_, of_process_); });
+  logs.add_option("DEVICE", name_, "Name of a device, or the first digits of its ID")->required();
+  logs.add_flag("-f,--follow", follow_, "Go on with what it prints from now on");
+  logs.add_option("-n,--tail", lines_, "Only so many lines at the end");
+  logs.add_flag("--process", of_process_, "What its process on this host logged instead");
+  CLI::App& events = add("events", "Tell what happens to devices, as it happens",
+                         [this] { return commands_.events(selection_, json_); });
+  events.add_option("-l,--label", selection_.filters,
+                    "Only devices with KEY=VALUE, or state=STATE");
+  events.add_flag("--json", json_, "One JSON object a line");
+}
+
+void Verbs::add_selection(CLI::App& app, const char* names) {
+  app.add_option(names, selection_.names, "Names of devices, or the first digits of their IDs");
+  app.add_option("-l,--label", selection_.filters,
+                 "Devices with KEY=VALUE, KEY!=VALUE, KEY, or state=STATE");
+}
+
+void Verbs::add_format(CLI::App& app) {
+  app.add_option("-o,--output", format_, "table, wide, json or yaml")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, ListFormat>{{"table", ListFormat::kTable},
+                                                                    {"wide", ListFormat::kWide},
+                                                                    {"json", ListFormat::kJson},
+                                                                    {"yaml", ListFormat::kYaml}}));
+}
+
+int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> command) {
+  try {
+    std::ranges::reverse(arguments);  // CLI11 takes the last argument first.
+    app_.parse(std::move(arguments));
+  } catch (const CLI::Success& request) {
+    return app_.exit(request);  // --help.
+  } catch (const CLI::ParseError& error) {
+    return complain(std::string(error.what()) + " (`ensemble --help` shows the usage)");
+  }
+  up_.command = std::move(command);
+  return action_();
+}
+
+}  // namespace
+}  // namespace ensemble::control
+
+int main(int count, char** values) {
+  const std::vector<std::string> arguments(values + 1, values + count);
+  const auto end_of_options = std::ranges::find(arguments, "--");
+  std::vector<std::string> command;
+  if (end_of_options != arguments.end()) {
+    command.assign(end_of_options + 1, arguments.end());
+  }
+  return ensemble::control::Verbs().execute({arguments.begin(), end_of_options},
+                                            std::move(command));
+}

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "control/ensemble/v1/console.pb.h"
+#include "control/ensemble/v1/devices.pb.h"
+#include "control/ensemble/v1/host.pb.h"
+#include "control/ensemble/v1/logs.pb.h"
+#include "control/ensemble/v1/operations.pb.h"
+#include "vmm/error.h"
+
+namespace ensemble::control {
+
+// A device's console, attached to. Two threads may use it, one for each direction.
+class ConsoleAttachment {
+ public:
+  virtual ~ConsoleAttachment() = default;
+
+  // What the device printed next; an empty text is the end: the device has stopped.
+  virtual Result<std::string> read() = 0;
+  // False once the attachment has ended.
+  virtual bool type(const std::string& text) = 0;
+  virtual bool resize(std::uint32_t columns, std::uint32_t rows) = 0;
+  // Ends the attachment; the device goes on, and read() returns. Any thread.
+  virtual void leave() = 0;
+};
+
+// A daemon, by its API. Thread-safe. Errors are the daemon's sentences, or say how to start one.
+class Client {
+ public:
+  // What to do with each message of a stream; false ends it.
+  template <typename Message>
+  using Visit = std::function<bool(const Message& message)>;
+
+  // Longest time for one call that does not wait for a device.
+  static constexpr std::chrono::seconds kCallPatience{30};
+
+  // Of the daemon that serves the Unix socket; it is connected to with the first call.
+  explicit Client(std::string socket);
+  ~Client();
+
+  Result<v1::Device> create(const v1::CreateDeviceRequest& request);
+  Result<v1::Device> get(const std::string& name);
+  // All devices that match (see v1::ListDevicesRequest), whatever the size of a page.
+  Result<std::vector<v1::Device>> list(const std::string& filter);
+  Result<v1::Device> update(const v1::UpdateDeviceRequest& request);
+  Result<v1::Device> pause(const std::string& name);
+  Result<v1::Device> resume(const std::string& name);
+  Result<v1::Device> reset(const std::string& name);
+
+  // These wait for the operation's end.
+  Result<void> start(const std::string& name);
+  Result<void> stop(const std::string& name);
+  Result<void> remove(const std::string& name, bool force);
+
+  Result<void> watch(const std::string& filter, const Visit<v1::DeviceEvent>& visit);
+  Result<void> read_logs(const v1::ReadLogsRequest& request, const Visit<v1::LogChunk>& visit);
+  Result<std::unique_ptr<ConsoleAttachment>> attach(const v1::AttachRequest::Begin& begin);
+  Result<v1::HostInformation> host();
+
+ private:
+  struct Stubs;
+  // Made at first use, with gRPC's threads.
+  Stubs& stubs();
+  Result<void> wait(Result<v1::Operation> started);
+
+  std::string socket_;
+  std::once_flag once_;
+  std::unique_ptr<Stubs> stubs_;
+};
+
+}  // namespace ensemble::control

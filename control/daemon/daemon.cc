@@ -1,0 +1,254 @@
+#include "control/daemon/daemon.h"
+
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "control/daemon/device_record.h"
+#include "control/daemon/listener.h"
+#include "control/daemon/services/services.h"
+#include "control/installation.h"
+
+namespace ensemble::control {
+namespace {
+
+// How long calls may go on once the daemon is told to end.
+constexpr std::chrono::seconds kDrainTime{5};
+constexpr int kLargestMessage = 4 << 20;
+constexpr int kStreamsPerConnection = 1000;
+
+Result<void> make_directory(const std::string& path) {
+  std::error_code failed;
+  const bool made = std::filesystem::create_directories(path, failed);
+  if (failed) {
+    return fail("cannot make the directory '{}': {}", path, failed.message());
+  }
+  if (made) {
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all, failed);
+  }
+  return {};
+}
+
+// As many connections as the host lets this process have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+// SIGTERM and SIGINT as a descriptor. Before any thread is made.
+Result<vmm::FileDescriptor> take_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  vmm::FileDescriptor descriptor(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!descriptor) {
+    return std::unexpected(Error::from_errno("cannot wait for signals", errno));
+  }
+  return descriptor;
+}
+
+// The socket that systemd has passed, or one of this process's own.
+Result<vmm::FileDescriptor> listening_socket(const std::string& path) {
+  const int passed = ::sd_listen_fds(1);
+  if (passed == 0) {
+    return listen_at(path);
+  }
+  if (passed != 1 || ::sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, nullptr, 0) <= 0) {
+    return fail("systemd passed {} descriptors; ensembled wants one listening Unix stream socket",
+                passed);
+  }
+  return vmm::FileDescriptor(SD_LISTEN_FDS_START);
+}
+
+// gRPC's part of the daemon.
+class ApiServer {
+ public:
+  explicit ApiServer(ServiceContext& context) {
+    services_.push_back(make_devices_service(context));
+    services_.push_back(make_operations_service(context));
+    services_.push_back(make_console_service(context));
+    services_.push_back(make_logs_service(context));
+    services_.push_back(make_profiles_service(context));
+    services_.push_back(make_host_service(context));
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    for (const auto& service : services_) {
+      builder.RegisterService(service.get());
+    }
+    builder.SetMaxReceiveMessageSize(kLargestMessage);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
+    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+    server_ = builder.BuildAndStart();
+  }
+
+  bool is_good() const { return server_ != nullptr; }
+
+  void serve(const vmm::FileDescriptor& socket) {
+    // gRPC closes what it is given.
+    const int copy = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+      spdlog::warn("a connection was closed: {}", std::strerror(errno));
+      return;
+    }
+    grpc::AddInsecureChannelFromFd(server_.get(), copy);
+  }
+
+  // Waits for calls to end.
+  void shut_down() { server_->Shutdown(std::chrono::system_clock::now() + kDrainTime); }
+
+ private:
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;  // Destroyed before the services.
+};
+
+// The daemon at work, from its first connection to its end.
+class Daemon {
+ public:
+  Daemon(vmm::EventLoop& loop, ServiceContext& context)
+      : loop_(loop), api_(context), context_(context) {}
+
+  Result<void> run(vmm::FileDescriptor socket, vmm::FileDescriptor signals,
+                   const std::set<uid_t>& users) {
+    if (!api_.is_good()) {
+      return fail("gRPC does not start");
+    }
+    auto listener = Listener::create(
+        loop_, std::move(socket), {.users = users, .connected = [this](vmm::FileDescriptor peer) {
+                                     api_.serve(std::move(peer));
+                                   }});
+    if (!listener) {
+      return std::unexpected(listener.error());
+    }
+    listener_ = std::move(*listener);
+    auto watch = loop_.watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
+      signalfd_siginfo taken{};
+      (void)!::read(signals.get(), &taken, sizeof taken);
+      end();
+    });
+    if (!watch) {
+      return std::unexpected(watch.error());
+    }
+    ::sd_notify(0, "READY=1");
+    auto ran = loop_.run();
+    if (drain_.joinable()) {
+      drain_.join();
+    }
+    return ran;
+  }
+
+ private:
+  void end() {
+    if (drain_.joinable()) {
+      return;
+    }
+    spdlog::info("ending; devices go on");
+    ::sd_notify(0, "STOPPING=1");
+    listener_.reset();
+    context_.closing.tell();
+    // Calls end on the loop, which therefore goes on meanwhile.
+    drain_ = std::thread([this] {
+      api_.shut_down();
+      loop_.post([this] { loop_.stop(); });
+    });
+  }
+
+  vmm::EventLoop& loop_;
+  ApiServer api_;
+  ServiceContext& context_;
+  std::unique_ptr<Listener> listener_;
+  std::thread drain_;
+};
+
+Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, StateStore& store,
+                   const InstallationFiles& files) {
+  auto loop = vmm::EventLoop::create();
+  if (!loop) {
+    return std::unexpected(loop.error());
+  }
+  auto changes = FolderChanges::create(**loop);
+  if (!changes) {
+    return std::unexpected(changes.error());
+  }
+  ProfileStore profiles(store);
+  Operations operations(store);
+  const std::string folders = options.state_directory + "/devices";
+  if (auto made = make_directory(folders); !made) {
+    return made;
+  }
+  DeviceTable devices(
+      **loop, store, profiles, files,
+      {.folders = folders, .log_level = options.log_level, .quotas = options.quotas});
+  auto loaded = operations.load();
+  if (loaded) {
+    loaded = devices.load();
+  }
+  if (!loaded) {
+    return loaded;
+  }
+  auto socket = listening_socket(options.socket);
+  if (!socket) {
+    return std::unexpected(socket.error());
+  }
+  ConsoleInputs consoles(**loop, devices);
+  Listeners<> closing;
+  ServiceContext context{.loop = **loop,
+                         .devices = devices,
+                         .operations = operations,
+                         .profiles = profiles,
+                         .changes = **changes,
+                         .consoles = consoles,
+                         .closing = closing,
+                         .start_time = now()};
+  spdlog::info("serving {} with {} devices", options.socket, devices.size());
+  return Daemon(**loop, context).run(std::move(*socket), std::move(signals), options.users);
+}
+
+}  // namespace
+
+Result<void> run_daemon(const DaemonOptions& options) {
+  raise_descriptor_limit();
+  auto signals = take_signals();
+  if (!signals) {
+    return std::unexpected(signals.error());
+  }
+  const auto files = InstallationFiles::locate();
+  if (!files) {
+    return std::unexpected(files.error());
+  }
+  if (auto made = make_directory(options.state_directory); !made) {
+    return made;
+  }
+  auto store = StateStore::open(options.state_directory + "/state.db");
+  if (!store) {
+    return std::unexpected(store.error());
+  }
+  return serve(options, std::move(*signals), *store, *files);
+}
+
+}  // namespace ensemble::control

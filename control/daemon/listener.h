@@ -1,0 +1,49 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "control/daemon/loop_timer.h"
+#include "vmm/error.h"
+#include "vmm/event_loop.h"
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+
+// Makes the listening Unix socket `path` with mode 0600; a socket there that nobody serves any more
+// is replaced. Its directory is made, with mode 0700, if it is not there. The Error names the path.
+Result<vmm::FileDescriptor> listen_at(const std::string& path);
+
+// Accepts connections and judges who is at their other end (SO_PEERCRED). Belongs to the event
+// loop's thread.
+class Listener {
+ public:
+  struct Options {
+    // Users who may connect beside this process's and root.
+    std::set<uid_t> users;
+    // Takes a connection; the socket does not block.
+    std::function<void(vmm::FileDescriptor socket)> connected;
+  };
+
+  // `loop` outlives this.
+  static Result<std::unique_ptr<Listener>> create(vmm::EventLoop& loop, vmm::FileDescriptor socket,
+                                                  Options options);
+
+ private:
+  Listener(vmm::FileDescriptor socket, Options options)
+      : socket_(std::move(socket)), options_(std::move(options)) {}
+
+  void accept();
+  bool may_connect(int socket) const;
+
+  vmm::FileDescriptor socket_;
+  Options options_;
+  vmm::FdWatch watch_;  // Destroyed before the socket.
+  std::unique_ptr<LoopTimer> pause_;
+};
+
+}  // namespace ensemble::control

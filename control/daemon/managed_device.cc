@@ -1,0 +1,368 @@
+// What callers ask of a device.
+
+#include "control/daemon/managed_device.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "control/daemon/device_launch.h"
+#include "control/daemon/device_record.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace proto = ensemble::vmm::v1;
+
+// How long a process may take to end once its machine is told to stop.
+constexpr std::chrono::seconds kEndPatience{10};
+
+proto::Request request_of(void (*set)(proto::Request&)) {
+  proto::Request request;
+  set(request);
+  return request;
+}
+
+std::unexpected<ApiError> no_answer(const v1::Device& record) {
+  return std::unexpected(
+      ApiError(grpc::UNAVAILABLE, "PROCESS_SILENT",
+               fmt::format("the process of {} does not answer; try again", record.name())));
+}
+
+}  // namespace
+
+ManagedDevice::ManagedDevice(DeviceSurroundings& surroundings, v1::Device record)
+    : surroundings_(surroundings), record_(std::move(record)) {}
+
+ManagedDevice::~ManagedDevice() = default;
+
+ApiResult<void> ManagedDevice::require(std::initializer_list<v1::DeviceState> states,
+                                       const char* verb) const {
+  const v1::DeviceState state = record_.status().state();
+  if (std::ranges::find(states, state) != states.end()) {
+    return {};
+  }
+  std::string wanted;
+  for (const v1::DeviceState each : states) {
+    wanted += (wanted.empty() ? "" : " or ") + state_name(each);
+  }
+  return std::unexpected(ApiError(grpc::FAILED_PRECONDITION, "WRONG_STATE",
+                                  fmt::format("cannot {} {}: it is {}, not {}", verb,
+                                              record_.name(), state_name(state), wanted))
+                             .about("device.status.state", state_name(state), wanted));
+}
+
+void ManagedDevice::start(Done done) {
+  if (record_.status().state() == v1::DEVICE_STATE_STARTING) {
+    start_waiting_.push_back(std::move(done));
+    return;
+  }
+  auto fits = require({v1::DEVICE_STATE_CREATED, v1::DEVICE_STATE_STOPPED, v1::DEVICE_STATE_FAILED},
+                      "start");
+  if (!fits) {
+    done(fits);
+    return;
+  }
+  begin(0, std::move(done));
+}
+
+void ManagedDevice::begin(std::uint32_t restarts, Done done) {
+  const v1::DeviceStatus before = record_.status();
+  auto configuration = prepare();
+  if (!configuration) {
+    done(std::unexpected(configuration.error()));
+    return;
+  }
+  v1::DeviceStatus& status = *record_.mutable_status();
+  status.Clear();
+  status.set_engine(v1::ENGINE_ENSEMBLE);
+  status.set_processors(configuration->vcpus());
+  status.set_memory_bytes(configuration->memory_bytes());
+  status.set_restarts(restarts);
+  *status.mutable_start_time() = now();
+  // Stored first: a process that nobody knows would never be found again.
+  if (auto stored = become(v1::DEVICE_STATE_STARTING); !stored) {
+    *record_.mutable_status() = before;
+    done(stored);
+    return;
+  }
+  restart_timer_.reset();
+  stop_requested_ = false;
+  start_waiting_.push_back(std::move(done));
+  auto launched = launch(std::move(*configuration));
+  if (!launched && !process_.handle) {
+    (void)become(v1::DEVICE_STATE_FAILED, launched.error().message());
+    finish(start_waiting_, launched);
+  } else if (!launched) {
+    record_.mutable_status()->set_state_reason(launched.error().message());
+    kill_process();
+  }
+}
+
+ApiResult<proto::Configuration> ManagedDevice::prepare() {
+  auto profile = surroundings_.profile(record_.spec().profile());
+  if (!profile) {
+    return std::unexpected(profile.error());
+  }
+  auto configuration = launch_configuration(record_, *profile, surroundings_.files);
+  if (!configuration) {
+    return configuration;
+  }
+  if (auto admitted = surroundings_.admit(record_, configuration->memory_bytes()); !admitted) {
+    return std::unexpected(admitted.error());
+  }
+  // How an earlier process stopped says nothing about this one.
+  const std::string stopped = folder() + "/" + kStoppedName;
+  if (::unlink(stopped.c_str()) != 0 && errno != ENOENT) {
+    return internal(Error::from_errno("cannot remove '" + stopped + "'", errno));
+  }
+  return configuration;
+}
+
+ApiResult<void> ManagedDevice::launch(proto::Configuration configuration) {
+  if (::mkdir(folder().c_str(), 0700) != 0 && errno != EEXIST) {
+    return internal(Error::from_errno("cannot make the directory '" + folder() + "'", errno));
+  }
+  auto process = start_served_process({.executable = surroundings_.files.vmm_executable(),
+                                       .folder = folder(),
+                                       .log_level = surroundings_.log_level});
+  if (!process) {
+    return internal(process.error());
+  }
+  process_ = std::move(*process);
+  record_.mutable_status()->set_process_id(static_cast<std::uint32_t>(process_.id));
+  configuration.set_started_at_ns(process_.started_at_ns);
+  watch_process();
+  if (auto connected = connect(); !connected) {
+    return connected;
+  }
+  ask_to_start(std::move(configuration));
+  return {};
+}
+
+void ManagedDevice::ask_to_start(proto::Configuration configuration) {
+  proto::Request configure;
+  *configure.mutable_configure()->mutable_configuration() = std::move(configuration);
+  const auto failed = [this](const Error& error) {
+    v1::DeviceStatus& status = *record_.mutable_status();
+    if (status.state() == v1::DEVICE_STATE_STARTING && status.state_reason().empty()) {
+      status.set_state_reason(error.message());
+    }
+    kill_process();
+  };
+  link_->ask(std::move(configure), [failed](const Result<proto::Reply>& reply) {
+    if (!reply) {
+      failed(reply.error());
+    }
+  });
+  link_->ask(request_of([](proto::Request& request) { request.mutable_start(); }),
+             [this, failed](const Result<proto::Reply>& reply) {
+               if (!reply) {
+                 failed(reply.error());
+               } else if (record_.status().state() == v1::DEVICE_STATE_STARTING) {
+                 (void)become(v1::DEVICE_STATE_RUNNING);
+                 finish(start_waiting_, {});
+               }
+             });
+}
+
+void ManagedDevice::stop(Done done) {
+  const v1::DeviceState state = record_.status().state();
+  if (!is_active(state)) {
+    restart_timer_.reset();
+    if (record_.status().has_next_start_time()) {
+      record_.mutable_status()->clear_next_start_time();
+      done(store());
+      return;
+    }
+    done({});
+    return;
+  }
+  if (state != v1::DEVICE_STATE_STOPPING) {
+    if (auto stored = become(v1::DEVICE_STATE_STOPPING); !stored) {
+      done(stored);
+      return;
+    }
+    stop_requested_ = true;
+    end_waiting_.push_back(std::move(done));
+    finish(start_waiting_,
+           std::unexpected(ApiError(grpc::ABORTED, "DEVICE_STOPPED",
+                                    record_.name() + " was stopped while it started")));
+    stop_process();
+    return;
+  }
+  end_waiting_.push_back(std::move(done));
+}
+
+void ManagedDevice::stop_process() {
+  if (!link_) {
+    kill_process();
+    return;
+  }
+  tell(request_of([](proto::Request& request) { request.mutable_stop(); }));
+  auto timer = LoopTimer::create(surroundings_.loop, [this] {
+    spdlog::warn("{}: its process does not stop and is killed", record_.name());
+    kill_process();
+  });
+  if (timer) {
+    kill_timer_ = std::move(*timer);
+    kill_timer_->set(kEndPatience);
+  } else {
+    kill_process();
+  }
+}
+
+void ManagedDevice::pause(Done done) {
+  if (auto fits = require({v1::DEVICE_STATE_RUNNING}, "pause"); !fits) {
+    done(fits);
+    return;
+  }
+  ask_and_become(request_of([](proto::Request& request) { request.mutable_pause(); }),
+                 v1::DEVICE_STATE_PAUSED, std::move(done));
+}
+
+void ManagedDevice::resume(Done done) {
+  if (auto fits = require({v1::DEVICE_STATE_PAUSED}, "resume"); !fits) {
+    done(fits);
+    return;
+  }
+  ask_and_become(request_of([](proto::Request& request) { request.mutable_resume(); }),
+                 v1::DEVICE_STATE_RUNNING, std::move(done));
+}
+
+void ManagedDevice::reset(Done done) {
+  if (auto fits = require({v1::DEVICE_STATE_RUNNING, v1::DEVICE_STATE_PAUSED}, "reset"); !fits) {
+    done(fits);
+    return;
+  }
+  ask_and_become(request_of([](proto::Request& request) { request.mutable_reset(); }),
+                 v1::DEVICE_STATE_RUNNING, std::move(done));
+}
+
+void ManagedDevice::ask_and_become(proto::Request request, v1::DeviceState state, Done done) {
+  if (!link_) {
+    done(no_answer(record_));
+    return;
+  }
+  link_->ask(std::move(request), [this, state,
+                                  done = std::move(done)](const Result<proto::Reply>& reply) {
+    if (!reply) {
+      done(failed_precondition("PROCESS_REFUSED",
+                               fmt::format("{}: {}", record_.name(), reply.error().message())));
+      return;
+    }
+    const v1::DeviceState current = record_.status().state();
+    const bool goes_on = current == v1::DEVICE_STATE_RUNNING || current == v1::DEVICE_STATE_PAUSED;
+    done(goes_on && current != state ? become(state) : ApiResult<void>());
+  });
+}
+
+void ManagedDevice::remove(Done done) {
+  if (auto stored = become(v1::DEVICE_STATE_DELETING); !stored) {
+    done(stored);
+    return;
+  }
+  restart_timer_.reset();
+  stop_requested_ = true;
+  finish(start_waiting_,
+         std::unexpected(ApiError(grpc::ABORTED, "DEVICE_DELETED",
+                                  record_.name() + " was deleted while it started")));
+  if (!process_.handle && !link_) {
+    remove_folder(done);
+    return;
+  }
+  end_waiting_.emplace_back(
+      [this, done = std::move(done)](const ApiResult<void>&) { remove_folder(done); });
+  kill_process();
+}
+
+ApiResult<void> ManagedDevice::update(const v1::Device& changes, bool labels, bool restart) {
+  const v1::Device before = record_;
+  if (labels) {
+    *record_.mutable_labels() = changes.labels();
+  }
+  if (restart) {
+    *record_.mutable_spec()->mutable_restart() = changes.spec().restart();
+  }
+  auto stored = store();
+  if (!stored) {
+    record_ = before;
+  }
+  return stored;
+}
+
+ApiResult<vmm::FileDescriptor> ManagedDevice::connect_another() const {
+  if (auto fits = require({v1::DEVICE_STATE_RUNNING, v1::DEVICE_STATE_PAUSED}, "attach to");
+      !fits) {
+    return std::unexpected(fits.error());
+  }
+  auto socket = connect_to_process(folder());
+  if (!socket) {
+    return no_answer(record_);
+  }
+  return std::move(*socket);
+}
+
+void ManagedDevice::tell(proto::Request request) {
+  if (link_) {
+    link_->ask(std::move(request), [](const Result<proto::Reply>&) {});
+  }
+}
+
+void ManagedDevice::measure(std::function<void(ApiResult<proto::Measurements> result)> done) {
+  auto fits = require({v1::DEVICE_STATE_RUNNING, v1::DEVICE_STATE_PAUSED}, "measure");
+  if (!fits || !link_) {
+    done(fits ? no_answer(record_) : std::unexpected(fits.error()));
+    return;
+  }
+  link_->ask(request_of([](proto::Request& request) { request.mutable_get_measurements(); }),
+             [this, done = std::move(done)](const Result<proto::Reply>& reply) {
+               if (reply) {
+                 done(reply->measurements());
+               } else {
+                 done(no_answer(record_));
+               }
+             });
+}
+
+ApiResult<void> ManagedDevice::become(v1::DeviceState state, std::string reason) {
+  const v1::DeviceStatus before = record_.status();
+  record_.mutable_status()->set_state(state);
+  record_.mutable_status()->set_state_reason(std::move(reason));
+  auto stored = store();
+  // What has happened has happened; what was only wished is taken back.
+  if (!stored && (state == v1::DEVICE_STATE_STARTING || state == v1::DEVICE_STATE_STOPPING ||
+                  state == v1::DEVICE_STATE_DELETING)) {
+    *record_.mutable_status() = before;
+    return stored;
+  }
+  spdlog::info("{} is {}{}{}", record_.name(), state_name(state),
+               record_.status().state_reason().empty() ? "" : ": ",
+               record_.status().state_reason());
+  return stored;
+}
+
+ApiResult<void> ManagedDevice::store() {
+  record_.set_etag(new_uid().substr(0, 16));
+  auto stored = surroundings_.store.put(record_);
+  if (!stored) {
+    spdlog::error("{}", stored.error().message());
+    return std::unexpected(
+        ApiError(grpc::UNAVAILABLE, "STATE_NOT_STORED", stored.error().message()));
+  }
+  surroundings_.changed(record_);
+  return {};
+}
+
+void ManagedDevice::finish(std::vector<Done>& waiting, const ApiResult<void>& result) {
+  for (const Done& done : std::exchange(waiting, {})) {
+    done(result);
+  }
+}
+
+}  // namespace ensemble::control

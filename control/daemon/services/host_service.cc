@@ -1,0 +1,129 @@
+#include <google/protobuf/util/time_util.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "control/daemon/device_record.h"
+#include "control/daemon/services/calls.h"
+#include "control/daemon/services/services.h"
+#include "control/ensemble/v1/host.grpc.pb.h"
+#include "control/installation.h"
+#include "control/small_file.h"
+#include "control/version.h"
+#include "vmm/kvm_kind.h"
+
+namespace ensemble::control {
+namespace {
+
+using Context = grpc::CallbackServerContext;
+using Unary = grpc::ServerUnaryReactor;
+using google::protobuf::util::TimeUtil;
+
+std::uint64_t available_memory() {
+  const auto text = read_small_file("/proc/meminfo");
+  constexpr const char* kKey = "MemAvailable:";
+  const std::size_t at = text ? text->find(kKey) : std::string::npos;
+  return at == std::string::npos
+             ? 0
+             : std::strtoull(text->c_str() + at + std::string_view(kKey).size(), nullptr, 10) << 10;
+}
+
+// Processor time of a process: fields 14 and 15 of its stat file, in ticks.
+google::protobuf::Duration processor_time(std::uint32_t process) {
+  const auto text = read_small_file(fmt::format("/proc/{}/stat", process));
+  // Behind the name, which may hold anything.
+  const std::size_t name_end = text ? text->rfind(')') : std::string::npos;
+  if (name_end == std::string::npos) {
+    return {};
+  }
+  const char* at = text->c_str() + name_end + 1;
+  constexpr int kFieldsBetween = 11;
+  for (int field = 0; field < kFieldsBetween && *at != '\0'; ++field) {
+    at = at + 1 + std::string_view(at + 1).find(' ');
+  }
+  char* rest = nullptr;
+  const std::uint64_t user = std::strtoull(at, &rest, 10);
+  const std::uint64_t system = std::strtoull(rest, nullptr, 10);
+  const long ticks_per_second = ::sysconf(_SC_CLK_TCK);
+  return TimeUtil::MillisecondsToDuration(static_cast<std::int64_t>(user + system) * 1000 /
+                                          ticks_per_second);
+}
+
+class HostService final : public v1::Host::CallbackService {
+ public:
+  explicit HostService(ServiceContext& context) : context_(context) {}
+
+  Unary* GetHost(Context* call, const v1::GetHostRequest*, v1::HostInformation* response) override {
+    return serve(context_.loop, call, response,
+                 [this]() -> ApiResult<v1::HostInformation> { return describe(); });
+  }
+
+  Unary* GetDeviceMetrics(Context* call, const v1::GetDeviceMetricsRequest* request,
+                          v1::DeviceMetrics* response) override {
+    return serve_later(context_.loop, call, response, [this, request](auto done) {
+      const auto device = context_.devices.find(request->name());
+      if (!device) {
+        done(std::unexpected(device.error()));
+        return;
+      }
+      v1::DeviceMetrics metrics;
+      metrics.set_name((*device)->record().name());
+      *metrics.mutable_processor_time() = processor_time((*device)->record().status().process_id());
+      (*device)->measure(
+          [metrics, done](const ApiResult<ensemble::vmm::v1::Measurements>& measured) mutable {
+            if (!measured) {
+              done(std::unexpected(measured.error()));
+              return;
+            }
+            *metrics.mutable_time() = now();
+            metrics.set_touched_bytes(measured->memory().guest_touched_kib() << 10);
+            metrics.set_overhead_bytes(measured->memory().vmm_rss_kib() << 10);
+            *metrics.mutable_exits() = measured->exits();
+            done(std::move(metrics));
+          });
+    });
+  }
+
+ private:
+  v1::HostInformation describe() const {
+    v1::HostInformation host;
+    host.set_version(kVersion);
+    host.add_api_versions("ensemble.v1");
+    utsname names{};
+    ::uname(&names);
+    host.set_host_name(names.nodename);
+    host.set_kernel_release(names.release);
+    host.set_processors(static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN)));
+    struct sysinfo memory {};
+    ::sysinfo(&memory);
+    host.set_memory_bytes(std::uint64_t{memory.totalram} * memory.mem_unit);
+    host.set_memory_available_bytes(available_memory());
+    v1::Capacity& capacity = *host.mutable_capacity();
+    capacity.set_maximum_devices(context_.devices.quotas().devices);
+    capacity.set_devices(static_cast<std::uint32_t>(context_.devices.size()));
+    capacity.set_maximum_memory_bytes(context_.devices.quotas().memory);
+    capacity.set_memory_bytes(context_.devices.memory_in_use());
+    v1::EngineInformation& engine = *host.add_engines();
+    const std::string device = kvm_device();
+    engine.set_engine(v1::ENGINE_ENSEMBLE);
+    engine.set_usable(::access(device.c_str(), R_OK | W_OK) == 0);
+    engine.set_message(engine.usable()
+                           ? vmm::kvm_module_name()
+                           : fmt::format("{} cannot be used; `ensemble doctor` says why", device));
+    *host.mutable_daemon_start_time() = context_.start_time;
+    return host;
+  }
+
+  ServiceContext& context_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> make_host_service(ServiceContext& context) {
+  return std::make_unique<HostService>(context);
+}
+
+}  // namespace ensemble::control

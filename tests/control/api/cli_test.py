@@ -1,0 +1,130 @@
+"""The verbs of `ensemble` that speak to the daemon."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import time
+
+from harness import GUESTS, PATIENCE, DaemonTest, eventually, is_alive
+
+PROGRAM = os.environ["ENSEMBLE"]
+
+
+class Verbs(DaemonTest):
+    def environment(self, **more):
+        return {**os.environ, "ENSEMBLE_SOCKET": str(self.socket), "TERM": "xterm", **more}
+
+    def run_program(self, *arguments, code=0, text="", **environment):
+        done = subprocess.run([PROGRAM, *arguments], input=text, capture_output=True, text=True, timeout=PATIENCE,
+                              env=self.environment(**environment), check=False)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def up(self, *arguments, kernel="loop"):
+        return self.run_program("up", "watch", "--kernel", f"{GUESTS}/{kernel}.elf", "--memory", "32M",
+                                *arguments).stdout.split()
+
+    def listed(self, *arguments):
+        return json.loads(self.run_program("ls", "-o", "json", *arguments).stdout)
+
+    def names(self, *arguments):
+        return [device["name"].removeprefix("devices/") for device in self.listed(*arguments)]
+
+    def test_devices_come_are_listed_and_go(self):
+        self.assertEqual(self.up("--name", "lab", "-l", "suite=nightly"), ["lab"])
+        self.assertEqual(sorted(self.up("--name", "many", "--count", "3")), ["many-1", "many-2", "many-3"])
+        self.assertEqual(self.names("-l", "suite=nightly"), ["lab"])
+        table = self.run_program("ls").stdout
+        self.assertEqual(table.splitlines()[0].split(), ["NAME", "STATE", "PROFILE", "CPUS", "MIB", "AGE"])
+        self.assertIn("running", table)
+        self.assertNotIn("\x1b", table)
+        self.run_program("stop", "many-1", "many-2")
+        running = self.run_program("ps").stdout
+        self.assertIn("many-3", running)
+        self.assertNotIn("many-1", running)
+        self.assertIn("stopped by a call", self.run_program("ls", "-o", "wide").stdout)
+        self.assertIn("state: DEVICE_STATE_RUNNING", self.run_program("inspect", "lab").stdout)
+        self.run_program("rm", "-f", "-l", "state!=CREATED")
+        self.assertEqual(self.names(), [])
+
+    def test_an_id_selects_too(self):
+        self.up("--name", "lab")
+        uid = self.listed()[0]["uid"]
+        for verb in ("pause", "resume", "reset", "stop", "start"):
+            self.run_program(verb, uid[:8])
+        self.assertEqual(self.listed()[0]["status"]["state"], "DEVICE_STATE_RUNNING")
+
+    def test_what_cannot_be_done_is_told(self):
+        self.up("--name", "lab")
+        cases = {("stop", "none"): "there is no device 'none'", ("stop",): "name a device",
+                 ("stop", "-l", "a=b"): "no device matches 'a=b'", ("rm", "lab"): "stop it first",
+                 ("up", "no-such"): "ensemble profile list", ("up", "watch", "--name", "lab"): "'lab' already",
+                 ("up", "watch", "--memory", "much"): "--memory", ("up", "watch", "--disk", "/none"): "/none",
+                 ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
+                 ("ls", "-o", "xml"): "xml", ("ls", "-l", "state=up"): "state=up"}
+        for arguments, text in cases.items():
+            done = self.run_program(*arguments, code=125)
+            self.assertIn(text, done.stderr)
+            self.assertTrue(done.stderr.startswith("ensemble: "), done.stderr)
+        self.assertEqual(self.names(), ["lab"])
+
+    def test_without_a_daemon_it_says_how_to_start_one(self):
+        self.kill_daemon()
+        for arguments in (("ls",), ("up", "phone"), ("attach", "one"), ("events",)):
+            error = self.run_program(*arguments, code=125).stderr
+            self.assertIn("`ensembled &`", error)
+            self.assertIn(str(self.socket), error)
+
+    def test_logs(self):
+        self.up("--name", "lab", "--restart", "never", kernel="hello")
+        eventually(lambda: self.listed()[0]["status"]["state"] == "DEVICE_STATE_STOPPED")
+        self.assertIn("hello", self.run_program("logs", "lab").stdout)
+        self.assertEqual(len(self.run_program("logs", "-n", "1", "lab").stdout.splitlines()), 1)
+
+    def test_events(self):
+        with subprocess.Popen([PROGRAM, "events", "--json"], stdout=subprocess.PIPE, text=True,
+                              env=self.environment()) as events:
+            self.assertEqual(json.loads(events.stdout.readline())["kind"], "KIND_CURRENT")
+            self.up("--name", "lab")
+            self.assertEqual(json.loads(events.stdout.readline())["device"]["name"], "devices/lab")
+            events.send_signal(signal.SIGINT)
+
+    def test_a_console_by_pipe(self):
+        self.up("--name", "lab", kernel="echo")
+        with subprocess.Popen([PROGRAM, "attach", "lab", "--scrollback", "100"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, env=self.environment()) as console:
+            console.stdin.write(b"abc")
+            console.stdin.flush()
+            seen = b""
+            while b"abc" not in seen:
+                seen += os.read(console.stdout.fileno(), 1000)
+            self.run_program("stop", "lab")
+            self.assertEqual(console.wait(PATIENCE), 0)
+
+    def test_a_console_on_a_terminal_is_left_with_a_key(self):
+        self.up("--name", "lab", kernel="echo")
+        process = int(self.listed()[0]["status"]["processId"])
+        ours, theirs = pty.openpty()
+        with subprocess.Popen([PROGRAM, "attach", "lab"], stdin=theirs, stdout=theirs, stderr=theirs,
+                              env=self.environment()) as console:
+            os.close(theirs)
+            seen = b""
+            while b"shows the keys" not in seen:
+                seen += os.read(ours, 1000)
+            time.sleep(0.1)
+            os.write(ours, b"xyz")
+            while b"xyz" not in seen:
+                seen += os.read(ours, 1000)
+            os.write(ours, b"\x01x")
+            self.assertEqual(console.wait(PATIENCE), 0)
+        os.close(ours)
+        self.assertTrue(is_alive(process))
+
+    def test_every_verb_explains_itself(self):
+        overview = self.run_program("--help").stdout
+        for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "logs",
+                     "events"):
+            self.assertIn(f"\n  {verb} ", overview)
+            self.assertIn(f"ensemble {verb}", self.run_program(verb, "--help").stdout)

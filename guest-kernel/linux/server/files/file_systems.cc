@@ -43,8 +43,8 @@ bool mount_writable_file_systems(Directory& root) {
     }
     if (is_data && server().info().find(guest::Role::kBlock) != nullptr) {
       server().report(
-          "linux server: /data: there is too little memory to keep the disk's file system; files "
-          "there are lost at the end");
+          "linux server: /data: the disk's file system cannot be kept; files there are lost at the "
+          "end");
     }
     if (mount_tmpfs(root, each.path, "tmpfs", each.permissions) == nullptr) {
       return false;

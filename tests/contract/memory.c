@@ -365,6 +365,49 @@ BEHAVIOUR(locking) {
   SHOW(munlockall());
 }
 
+// As a user whose limit is this many pages.
+static void become_user_who_locks(unsigned long pages) {
+  const struct rlimit limit = {pages * kPage, pages * kPage};
+  MUST(setrlimit(RLIMIT_MEMLOCK, &limit));
+  MUST(setresuid(1000, 1000, 1000));
+}
+
+BEHAVIOUR(locking_without_permission) {
+  char* memory = map(2 * kPage, PROT_READ | PROT_WRITE);
+  become_user_who_locks(0);
+  SHOW(mlock(memory, kPage));
+  SHOW(mlock((void*)0x10000000, kPage));
+  SHOW(mlockall(MCL_CURRENT));
+  SHOW(mlockall(MCL_FUTURE | MCL_ONFAULT));
+  SHOW(mlockall(MCL_ONFAULT));
+  SHOW(munlock(memory, kPage));
+}
+
+BEHAVIOUR(locking_up_to_the_limit) {
+  char* memory = map(8 * kPage, PROT_READ | PROT_WRITE);
+  become_user_who_locks(2);
+  SHOW(mlock(memory, 2 * kPage));
+  SHOW(mlock(memory, kPage));
+  SHOW(mlock(memory + 4 * kPage, kPage));
+  SHOW(mlock(memory, 3 * kPage));
+  SHOW(munlock(memory, kPage));
+  SHOW(mlock(memory + 4 * kPage, kPage));
+  SHOW(mlock(memory + 4 * kPage, kPage + 1));
+  SHOW(mlockall(MCL_CURRENT));
+  SHOW(mlockall(MCL_FUTURE));
+  SHOW(munlockall());
+  SHOW(mlock2(memory, 2 * kPage, MLOCK_ONFAULT));
+}
+
+BEHAVIOUR(locking_everything) {
+  char* memory = map(kPage, PROT_READ | PROT_WRITE);
+  memory[0] = 1;
+  SHOW(mlockall(MCL_CURRENT | MCL_ONFAULT));
+  SHOW(msync(memory, kPage, MS_INVALIDATE));
+  SHOW(munlockall());
+  SHOW(msync(memory, kPage, MS_INVALIDATE));
+}
+
 // memfd: a file without a name, sealed on request.
 BEHAVIOUR(memory_file) {
   const int file = (int)DOES(memfd_create("name", MFD_ALLOW_SEALING | MFD_CLOEXEC));

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint64_t kPage = abi::kPageSize;
 constexpr std::uint64_t kPageMask = kPage - 1;
+constexpr auto kLockMemory = static_cast<Capability>(14);  // CAP_IPC_LOCK
 
 struct Range {
   std::uint64_t start = 0;
@@ -231,14 +232,45 @@ std::optional<Range> pages_around(std::uint64_t start, std::uint64_t size) {
   return range_of(start & ~kPageMask, size + (start & kPageMask));
 }
 
+// Bytes of segments within a range that `counts` is true of.
+template <typename Counts>
+std::uint64_t count_bytes(const AddressSpace& space, const Range& range, Counts counts) {
+  std::uint64_t bytes = 0;
+  for (const Segment& each : space.segments()) {
+    const std::uint64_t start = std::max(each.start, range.start);
+    const std::uint64_t end = std::min(each.end, range.end);
+    bytes += start < end && counts(each) ? end - start : 0;
+  }
+  return bytes;
+}
+
+std::uint64_t lock_limit(const Task& task) {
+  return task.process->credentials.has(kLockMemory)
+             ? ~std::uint64_t{0}
+             : task.process->limits[shim::kLockedMemoryLimit].current;
+}
+
+// Whether a range may be locked beside what is locked already.
+bool may_lock(const Task& task, const Range& range) {
+  const AddressSpace& space = task.process->space();
+  const std::uint64_t limit = lock_limit(task);
+  const auto is_locked = [](const Segment& each) { return each.locked; };
+  const std::uint64_t others =
+      count_bytes(space, {0, abi::kUserEnd}, is_locked) - count_bytes(space, range, is_locked);
+  return range.size() <= limit && others <= limit - range.size();
+}
+
 // All memory stays where it is, there is no swap; but it has to be there.
 std::int64_t lock(Task& task) {
   AddressSpace& space = task.process->space();
   const auto range = pages_around(task.arguments[0], task.arguments[1]);
+  if (lock_limit(task) == 0) {
+    return -EPERM;
+  }
   if (!range) {
     return -EINVAL;
   }
-  if (!is_covered(space, *range)) {
+  if (!may_lock(task, *range) || !is_covered(space, *range)) {
     return -ENOMEM;
   }
   const auto locked = space.set_locked(range->start, range->size(), true);
@@ -260,8 +292,23 @@ std::int64_t call_munlock(Task& task) {
 }
 std::int64_t call_mlockall(Task& task) {
   constexpr std::uint64_t kKnown = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
-  const std::uint64_t flags = task.arguments[0];
-  return flags == 0 || (flags & ~kKnown) != 0 || flags == MCL_ONFAULT ? -EINVAL : 0;
+  const auto flags = static_cast<std::uint32_t>(task.arguments[0]);
+  if (flags == 0 || (flags & ~kKnown) != 0 || flags == MCL_ONFAULT) {
+    return -EINVAL;
+  }
+  const std::uint64_t limit = lock_limit(task);
+  if (limit == 0) {
+    return -EPERM;
+  }
+  if ((flags & MCL_CURRENT) == 0) {
+    return 0;
+  }
+  AddressSpace& space = task.process->space();
+  const Range all = {0, abi::kUserEnd};
+  return count_bytes(space, all, [](const Segment&) { return true; }) <= limit &&
+                 space.set_locked(all.start, all.size(), true)
+             ? 0
+             : -ENOMEM;
 }
 std::int64_t call_munlockall(Task& task) {
   return task.process->space().set_locked(0, abi::kUserEnd, false) ? 0 : -ENOMEM;

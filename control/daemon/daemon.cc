@@ -32,7 +32,7 @@ namespace ensemble::control {
 namespace {
 
 // How long calls may go on once the daemon is told to end.
-constexpr std::chrono::seconds kDrainTime{5};
+constexpr std::chrono::seconds kDrainTime{2};
 constexpr int kLargestMessage = 4 << 20;
 constexpr int kStreamsPerConnection = 1000;
 

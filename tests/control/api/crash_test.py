@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import threading
 import grpc
 
 from ensemble.v1 import device_pb2, devices_pb2, operations_pb2
-from harness import PATIENCE, DaemonTest, eventually, is_alive
+from harness import DAEMON, PATIENCE, DaemonTest, eventually, is_alive
 
 RUNNING, PAUSED, STOPPED, FAILED = (device_pb2.DEVICE_STATE_RUNNING, device_pb2.DEVICE_STATE_PAUSED,
                                     device_pb2.DEVICE_STATE_STOPPED, device_pb2.DEVICE_STATE_FAILED)
@@ -166,6 +167,36 @@ class Ends(DaemonTest):
         self.assertIn("--max-memory", self.refusal("--max-memory=lots"))
         self.assertIn("no such user", self.refusal("--allow-user=nobody-at-all"))
         self.assertIn("--nonsense", self.refusal("--nonsense"))
+
+
+class Systemd(DaemonTest):
+    """What systemd does for a socket-activated service of type notify."""
+
+    def start_daemon(self, *arguments, **options):
+        """The daemon starts with the first connection, as far as clients can tell."""
+        self.socket.parent.mkdir(mode=0o700)
+        self.client = self.connect()
+        notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(notices.close)
+        notices.bind(str(self.folder / "notify"))
+        notices.settimeout(PATIENCE)
+        self.notices = notices
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.socket))
+            listener.listen()
+            command = f'exec 3<&{listener.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+            self.daemon = subprocess.Popen(
+                ["sh", "-c", command, "sh", DAEMON, "--socket=/nonexistent/socket", f"--state={self.state}"],
+                pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL,
+                env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify")})
+
+    def test_it_takes_the_socket_and_tells_when_it_is_ready_and_ends(self):
+        self.assertEqual(self.notices.recv(100), b"READY=1")
+        self.client.create("one")
+        self.assertEqual(self.client.names(), ["one"])
+        self.daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(self.notices.recv(100), b"STOPPING=1")
+        self.assertEqual(self.daemon.wait(PATIENCE), 0)
 
 
 class FullDisk(DaemonTest):

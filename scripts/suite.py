@@ -24,6 +24,10 @@ POWER_CUTS = int(os.environ.get("ENSEMBLE_POWER_CUTS", "200"))
 CALL_SECONDS = 60
 # More failures than this are no accident of timing.
 MOST_RUN_AGAIN = 5
+# Nor are more than these in the whole suite.
+MOST_UNSTEADY = 5
+PROVEN = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SEGFAULT|Segmentation fault|"
+                    r"Subprocess aborted|Assertion .* failed")
 NIGHTLY_CALL_SECONDS = 600
 
 
@@ -131,8 +135,10 @@ def run_ctest(report, stage, preset, *arguments, environment=None, without="^(co
 def add_cases(report, stage, cases, alone):
     """Adds [(verdict, name, detail)] to the report; alone(REGEX) runs the tests that match once more."""
     failed = {name: detail for verdict, name, detail in cases if verdict == "failed"}
-    if 0 < len(failed) <= MOST_RUN_AGAIN:
-        again = {case[1]: case for case in alone(f"^({'|'.join(re.escape(name) for name in failed)})$")}
+    # What a sanitizer or a signal has shown is a fault, however often it shows.
+    if 0 < len(failed) <= MOST_RUN_AGAIN and not any(map(PROVEN.search, failed.values())):
+        again = {case[1]: case for case in alone(f"^({'|'.join(re.escape(name) for name in failed)})$")
+                 if case[0] != "skipped"}
         cases = [again.get(case[1], case) if case[0] == "failed" else case for case in cases]
     for verdict, name, detail in cases:
         report.add(verdict, stage, name, detail)
@@ -152,8 +158,12 @@ def run_google_tests(report, stage, command, environment):
     failed = set(re.findall(r"^\[  FAILED  \] ([\w/]+\.[\w/]+)", output, re.MULTILINE))
     filters = ["--gtest_filter=" + ":".join(sorted(failed))] if failed else []
 
+    # All failures have to be known: a program that crashed has not told them.
+    told = re.search(r"^ ?(\d+) FAILED TESTS?$", output, re.MULTILINE)
+    possible = bool(told) and int(told.group(1)) == len(failed) <= MOST_RUN_AGAIN
+
     def alone(_):
-        return run(f"{stage}-{name}-again.log", [*command, *filters])[0] if len(failed) <= MOST_RUN_AGAIN else cases
+        return run(f"{stage}-{name}-again.log", [*command, *filters])[0] if possible else cases
 
     add_cases(report, stage, cases, alone)
 
@@ -455,6 +465,8 @@ def main():
         print(f"skipped  {stage}: {test}: {detail}")
     for stage, test, detail in report.unsteady:
         print(f"unsteady {stage}: {test}: failed beside other tests, passed alone; it failed with\n{detail}")
+    if len(report.unsteady) > MOST_UNSTEADY:
+        report.add("failed", "suite", f"at most {MOST_UNSTEADY} tests are unsteady")
     for stage, test, _ in report.failed:
         print(f"failed   {stage}: {test}")
     print(f"results are in build/results; the suite took {time.monotonic() - start:.0f} s")

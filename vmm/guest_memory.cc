@@ -59,34 +59,78 @@ void* reserve_addresses(uint64_t size) {
   return bytes + before;
 }
 
-// Copies the resident pages of [`start`, `start` + `size`) to the same place in `file`, which
-// holds them from `offset` on.
-Result<void> write_resident_pages(const std::byte* start, uint64_t size, int file,
-                                  uint64_t offset) {
-  // Documentation/admin-guide/mm/pagemap.rst: bit 63 present, bit 62 swapped out.
-  constexpr uint64_t kHasContents = uint64_t{3} << 62;
-  const FileDescriptor pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-  if (!pagemap) {
-    return std::unexpected(Error::from_errno("cannot open /proc/self/pagemap", errno));
+// Which pages of memory have contents.
+class PageMap {
+ public:
+  static Result<PageMap> open() {
+    FileDescriptor file(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    return file ? Result<PageMap>(PageMap(std::move(file)))
+                : std::unexpected(Error::from_errno("cannot open /proc/self/pagemap", errno));
   }
+
+  // Of the kSizeStep bytes at `start`, one entry a page.
+  Result<std::vector<bool>> read(const std::byte* start) const {
+    // Documentation/admin-guide/mm/pagemap.rst: bit 63 present, bit 62 swapped out.
+    constexpr uint64_t kHasContents = uint64_t{3} << 62;
+    std::vector<uint64_t> entries(kSizeStep / page_size());
+    const size_t size = entries.size() * sizeof(uint64_t);
+    const auto offset = reinterpret_cast<uintptr_t>(start) / page_size() * sizeof(uint64_t);
+    const ssize_t done = ::pread(file_.get(), entries.data(), size, static_cast<off_t>(offset));
+    if (done != static_cast<ssize_t>(size)) {
+      return std::unexpected(
+          Error::from_errno("cannot read /proc/self/pagemap", done < 0 ? errno : EIO));
+    }
+    std::vector<bool> result(entries.size());
+    std::transform(entries.begin(), entries.end(), result.begin(),
+                   [](uint64_t entry) { return (entry & kHasContents) != 0; });
+    return result;
+  }
+
+ private:
+  explicit PageMap(FileDescriptor file) : file_(std::move(file)) {}
+
+  FileDescriptor file_;
+};
+
+bool is_zero(const std::byte* bytes, uint64_t size) {
+  return bytes[0] == std::byte{} && std::memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+// Copies kSizeStep bytes at `start` to `offset` in `file`: those pages that hold something.
+Result<void> write_contents(const std::byte* start, const std::vector<bool>& has_contents, int file,
+                            uint64_t offset) {
   const uint64_t page = page_size();
-  std::vector<uint64_t> entries(kSizeStep / page);
-  for (uint64_t done = 0; done < size; done += kSizeStep) {
-    const auto first = reinterpret_cast<uintptr_t>(start + done) / page;
-    const size_t bytes = entries.size() * sizeof(uint64_t);
-    if (::pread(pagemap.get(), entries.data(), bytes,
-                static_cast<off_t>(first * sizeof(uint64_t))) != static_cast<ssize_t>(bytes)) {
-      return std::unexpected(Error::from_errno("cannot read /proc/self/pagemap", errno));
+  for (size_t i = 0; i < has_contents.size(); ++i) {
+    const std::byte* bytes = start + i * page;
+    if (!has_contents[i] || is_zero(bytes, page)) {
+      continue;
     }
-    for (size_t i = 0; i < entries.size(); ++i) {
-      const uint64_t at = done + i * page;
-      if ((entries[i] & kHasContents) != 0 &&
-          ::pwrite(file, start + at, page, static_cast<off_t>(offset + at)) !=
-              static_cast<ssize_t>(page)) {
-        return std::unexpected(Error::from_errno("cannot copy guest memory to its memfd", errno));
-      }
+    const ssize_t done = ::pwrite(file, bytes, page, static_cast<off_t>(offset + i * page));
+    if (done != static_cast<ssize_t>(page)) {
+      return std::unexpected(
+          Error::from_errno("cannot copy guest memory to its memfd", done < 0 ? errno : ENOSPC));
     }
   }
+  return {};
+}
+
+// Puts kSizeStep bytes at `start` into `file` at `offset`, and the file's pages in their place.
+// After an error the memory is as it was.
+Result<void> move_step(std::byte* start, const std::vector<bool>& has_contents, int file,
+                       uint64_t offset) {
+  auto moved = write_contents(start, has_contents, file, offset);
+  if (moved &&
+      ::mmap(start, kSizeStep, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file,
+             static_cast<off_t>(offset)) == MAP_FAILED) {
+    moved = std::unexpected(Error::from_errno("cannot map guest memory", errno));
+  }
+  if (!moved) {
+    ::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                kSizeStep);
+    return moved;
+  }
+  ::madvise(start, kSizeStep, MADV_DONTDUMP);
+  ::madvise(start, kSizeStep, MADV_DONTFORK);
   return {};
 }
 
@@ -280,23 +324,22 @@ Result<int> GuestMemory::gather() {
   if (in_file_ == size_) {
     return memory_file_.get();
   }
-  std::byte* const upper = ram() + in_file_;
-  const uint64_t size = size_ - in_file_;
-  const auto offset = static_cast<off_t>(in_file_);
-  auto moved = write_resident_pages(upper, size, memory_file_.get(), in_file_);
-  // The mapping takes the place of the old one, or leaves it as it is.
-  if (moved && ::mmap(upper, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-                      memory_file_.get(), offset) == MAP_FAILED) {
-    moved = std::unexpected(Error::from_errno("cannot map guest memory", errno));
+  const auto pages = PageMap::open();
+  if (!pages) {
+    return std::unexpected(pages.error());
   }
-  if (!moved) {
-    ::fallocate(memory_file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
-                static_cast<off_t>(size));
-    return std::unexpected(moved.error());
+  // In steps, so that little is there twice.
+  while (in_file_ != size_) {
+    std::byte* const next = ram() + in_file_;
+    const auto has_contents = pages->read(next);
+    if (!has_contents) {
+      return std::unexpected(has_contents.error());
+    }
+    if (auto moved = move_step(next, *has_contents, memory_file_.get(), in_file_); !moved) {
+      return std::unexpected(moved.error());
+    }
+    in_file_ += kSizeStep;
   }
-  ::madvise(upper, size, MADV_DONTDUMP);
-  ::madvise(upper, size, MADV_DONTFORK);
-  in_file_ = size_;
   return memory_file_.get();
 }
 

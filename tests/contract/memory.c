@@ -459,3 +459,38 @@ BEHAVIOUR(system_v_shared_memory) {
   SHOW(shmdt(other));
   FACT(shmat(id, NULL, 0) == (void*)-1);
 }
+
+// The parent opens pages again that nobody might write to when it forked: the child keeps its own.
+static void write_behind_a_fork(int protection) {
+  char* const page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int ready[2];
+  MUST(pipe(ready));
+  strcpy(page, "before");
+  MUST(mprotect(page, 4096, protection));
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    DOES(read(ready[0], &byte, 1));
+    MUST(mprotect(page, 4096, PROT_READ));
+    say("child: %s", page);
+    fflush(stdout);
+    _exit(0);
+  }
+  MUST(mprotect(page, 4096, PROT_READ | PROT_WRITE));
+  strcpy(page, "after");
+  MUST(write(ready[1], "x", 1));
+  wait_for(child);
+  say("parent: %s", page);
+}
+
+BEHAVIOUR(fork_with_pages_only_read) {
+  write_behind_a_fork(PROT_READ);
+}
+
+BEHAVIOUR(fork_with_pages_closed) {
+  write_behind_a_fork(PROT_NONE);
+}
+
+BEHAVIOUR(fork_with_pages_executed) {
+  write_behind_a_fork(PROT_READ | PROT_EXEC);
+}

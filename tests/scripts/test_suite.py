@@ -41,6 +41,15 @@ class SecondLook(unittest.TestCase):
     def test_what_is_missing_from_the_second_run_fails(self):
         self.assertEqual(self.judge([("failed", "A.B", "wrong")], []).counts(), (0, 1, 0))
 
+    def test_what_a_sanitizer_found_is_not_run_again(self):
+        report = self.judge([("failed", "A.B", "==1==ERROR: AddressSanitizer: heap-use-after-free")],
+                            [("passed", "A.B", "")])
+        self.assertEqual(report.counts(), (0, 1, 0))
+        self.assertEqual(self.asked, [])
+
+    def test_what_is_skipped_the_second_time_fails(self):
+        self.assertEqual(self.judge([("failed", "A.B", "wrong")], [("skipped", "A.B", "")]).counts(), (0, 1, 0))
+
     def test_many_failures_are_not_run_again(self):
         cases = [("failed", f"A.B{number}", "") for number in range(suite.MOST_RUN_AGAIN + 1)]
         report = self.judge(cases, [("passed", name, "") for _, name, _ in cases])

@@ -26,6 +26,12 @@ struct MemoryLimits {
   std::uint64_t stack = shim::kStackSize;
 };
 
+// Who forks.
+struct Forking {
+  std::uint64_t stack_pointer = 0;
+  bool alone = false;  // nobody else writes to this memory meanwhile
+};
+
 // The addresses of one process: which are in use, what is behind them, and the domain whose page
 // tables follow. The server reads and writes a process's memory through its own view of the pages
 // that it gave, never through the process's pointers.
@@ -87,9 +93,9 @@ class AddressSpace {
   Result<void> discard(std::uint64_t start, std::uint64_t size);
 
   // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one
-  // of the two writes to it. The shim's pages and the stack around `stack_pointer` are copied at
-  // once. ENOMEM: this space is to be thrown away; the parent is as it was.
-  Result<void> copy_from(AddressSpace& parent, std::uint64_t stack_pointer);
+  // of the two writes to it. The shim's pages, the stack around its pointer and what is small are copied
+  // at once. ENOMEM: this space is to be thrown away; the parent is as it was.
+  Result<void> copy_from(AddressSpace& parent, const Forking& forking);
 
   // Adds a page for one more thread's shim (shim::ThreadPage). ENOMEM.
   Result<void> add_thread_page(std::uint64_t address);
@@ -140,7 +146,7 @@ class AddressSpace {
   // Replaces what is behind [start, end), in one segment, by memory of its own with the same bytes.
   Result<void> copy_pages(std::uint64_t start, std::uint64_t end);
   Result<void> break_sharing(std::uint64_t address);
-  Result<void> share_segment(Segment& segment, AddressSpace& child, std::uint64_t stack_pointer);
+  Result<void> share_segment(Segment& segment, AddressSpace& child, const Forking& forking);
   // The segment at `address`, after the stack has grown down to it if that is what is meant.
   bool grow_stack(const Segment& above, std::uint64_t address);
   const Segment* find_or_grow(std::uint64_t address);

@@ -32,6 +32,7 @@ Result<void> AddressSpace::add_process_block(std::uint64_t offset, std::uint64_t
     return fail(ENOMEM);
   }
   if (!segments_.insert(stack)) {
+    memory_pool().free(offset, stack.size());
     return fail(ENOMEM);
   }
   const guest::Status status = guest::map(domain_, start, memory_pool().region(), offset, size,

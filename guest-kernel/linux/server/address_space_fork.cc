@@ -28,7 +28,7 @@ std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
 
 // Lets `child` have what is behind one of this space's segments.
 Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
-                                         std::uint64_t stack_pointer) {
+                                         const Forking& forking) {
   Segment copy = segment;
   copy.mapped = Mapped::kNothing;
   copy.locked = false;
@@ -64,22 +64,20 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
   if (segment.shared) {
     return {};
   }
-  if (segment.size() <= kCopiedAtOnce && memory_pool().is_plentiful(kCopiedAtOnce)) {
-    if ((segment.protection & kProtectWrite) == 0) {
-      return child.map_range(copy.start, copy.end);
-    }
-    // What fails here may still be shared.
-    if (child.copy_pages(copy.start, copy.end)) {
-      return {};
-    }
+  const bool small = segment.size() <= kCopiedAtOnce;
+  const bool writable = (segment.protection & kProtectWrite) != 0;
+  // Not while other threads write: a copy has to show their stores in their order.
+  if (small && writable && forking.alone && memory_pool().is_plentiful(kCopiedAtOnce) &&
+      child.copy_pages(copy.start, copy.end)) {
+    return {};
   }
   // The child gets its part of the stack now; then nothing has changed for the parent there.
   std::uint64_t hot_start = segment.end;
   std::uint64_t hot_end = segment.end;
-  if (segment.use == SegmentUse::kStack && stack_pointer >= segment.start &&
-      stack_pointer < segment.end) {
-    hot_start = std::max(segment.start, round_down(stack_pointer - kStackBelow, kPage));
-    hot_end = std::min(segment.end, round_down(stack_pointer + kStackAbove, kPage) + kPage);
+  const std::uint64_t stack = forking.stack_pointer;
+  if (segment.use == SegmentUse::kStack && stack >= segment.start && stack < segment.end) {
+    hot_start = std::max(segment.start, round_down(stack - kStackBelow, kPage));
+    hot_end = std::min(segment.end, round_down(stack + kStackAbove, kPage) + kPage);
     if (const auto copied = child.copy_pages(hot_start, hot_end); !copied) {
       return copied;
     }
@@ -91,7 +89,6 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
     }
     Segment piece = segments_.piece(start, end);
     piece.copy_on_write = true;
-    const bool writable = (piece.protection & kProtectWrite) != 0;
     const Mapped was_mapped = piece.mapped;
     // A large page is taken away rather than split: what is needed of it comes back by itself.
     const bool large = piece.size() > abi::kLargePageSize / 2;
@@ -112,10 +109,10 @@ Result<void> AddressSpace::share_segment(Segment& segment, AddressSpace& child,
       return fail(ENOMEM);
     }
   }
-  return {};
+  return small && !writable ? child.map_range(copy.start, copy.end) : Result<void>{};
 }
 
-Result<void> AddressSpace::copy_from(AddressSpace& parent, std::uint64_t stack_pointer) {
+Result<void> AddressSpace::copy_from(AddressSpace& parent, const Forking& forking) {
   heap_start_ = parent.heap_start_;
   heap_end_ = parent.heap_end_;
   heap_limit_ = parent.heap_limit_;
@@ -132,7 +129,7 @@ Result<void> AddressSpace::copy_from(AddressSpace& parent, std::uint64_t stack_p
     const Segment& next = parent.segments_.at(index);
     Segment segment = parent.segments_.piece(std::max(address, next.start), next.end);
     address = segment.end;
-    if (const auto shared = parent.share_segment(segment, *this, stack_pointer); !shared) {
+    if (const auto shared = parent.share_segment(segment, *this, forking); !shared) {
       return shared;
     }
   }

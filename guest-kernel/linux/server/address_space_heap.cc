@@ -49,22 +49,26 @@ void AddressSpace::adopt_heap_end(std::uint64_t end) {
   }
 }
 
-// Adds memory up to `end` at least.
+// Adds memory up to `end` at least; no more than that where there is no room for more.
 bool AddressSpace::grow_heap(std::uint64_t end) {
   Segment segment;
   segment.start = heap_limit_;
-  segment.end = next_heap_limit(end);
   segment.protection = kProtectReadWrite;
   segment.use = SegmentUse::kHeap;
-  if (segment.size() > memory_pool().total() || !may_grow(segment.size(), true)) {
-    return false;
+  for (const std::uint64_t limit : {next_heap_limit(end), round_up(end, kPage)}) {
+    segment.end = limit;
+    if (segment.size() > memory_pool().total() || !may_grow(segment.size(), true) ||
+        !segments_.is_free(segment.start, segment.end)) {
+      continue;
+    }
+    const bool eager = segment.size() <= kEagerHeap && memory_pool().is_plentiful(segment.size());
+    if (eager ? add_memory(segment) : insert(segment)) {
+      heap_limit_ = segment.end;
+      return true;
+    }
+    static_cast<void>(remove(segment.start, segment.size()));  // the part of it that was made
   }
-  const bool eager = segment.size() <= kEagerHeap && memory_pool().is_plentiful(segment.size());
-  if (!(eager ? add_memory(segment) : insert(segment))) {
-    return false;
-  }
-  heap_limit_ = segment.end;
-  return true;
+  return false;
 }
 
 std::uint64_t AddressSpace::move_heap_end(std::uint64_t end) {

@@ -71,6 +71,7 @@ void FrameAllocator::open(std::uint64_t block) {
   Block& notes = blocks_[block];
   notes.free = kPagesPerBlock;
   if (is_whole(block)) {
+    ++empty_blocks_;
     return;
   }
   for (unsigned page = 0; page < kPagesPerBlock; ++page) {
@@ -91,12 +92,16 @@ std::uint64_t FrameAllocator::take(std::uint64_t block, unsigned first, unsigned
     set(notes.used, page);
     set(notes.dirty, page);
   }
+  empty_blocks_ -= notes.free == kPagesPerBlock ? 1 : 0;
   notes.free -= count;
   free_pages_ -= count;
   return page_offset(block, first);
 }
 
 std::uint64_t FrameAllocator::find_used_block(std::uint64_t first, bool cleared) {
+  if (empty_blocks_ == 0) {
+    return kNone;
+  }
   for (std::uint64_t block = std::max(first, lowest_free_); block < block_count_; ++block) {
     if (is_fresh(block)) {
       block = fresh_end_ - 1;
@@ -205,6 +210,12 @@ bool FrameAllocator::is_shared(std::uint64_t offset, std::uint64_t size) const {
   return shared;
 }
 
+void FrameAllocator::free_unseen(std::uint64_t offset, std::uint64_t size) {
+  for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
+            [](Block& notes, unsigned page) { clear(notes.dirty, page); });
+  free(offset, size);
+}
+
 void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
   lowest_free_ = std::min(lowest_free_, block_of(offset));
   for_pages(&blocks_[block_of(offset)], page_of(offset), (size + kPage - 1) / kPage,
@@ -214,6 +225,7 @@ void FrameAllocator::free(std::uint64_t offset, std::uint64_t size) {
               } else if (test(notes.used, page)) {
                 clear(notes.used, page);
                 ++notes.free;
+                empty_blocks_ += notes.free == kPagesPerBlock ? 1 : 0;
                 ++free_pages_;
               }
             });

@@ -35,6 +35,9 @@ class FrameAllocator {
   // One owner less for pages of runs that allocate() returned; a part of a run will do.
   void free(std::uint64_t offset, std::uint64_t size);
 
+  // Frees a run that nobody has been able to look at since it was allocated.
+  void free_unseen(std::uint64_t offset, std::uint64_t size);
+
   std::uint64_t total() const { return total_pages_ * kPage; }
   std::uint64_t available() const { return free_pages_ * kPage; }
 
@@ -82,6 +85,7 @@ class FrameAllocator {
   std::uint64_t fresh_end_;        // up to this one
   std::uint64_t open_block_ = 0;   // where small runs are looked for first
   std::uint64_t lowest_free_ = 0;  // no block in front of this one has a free page
+  std::uint64_t empty_blocks_ = 0;  // that have been used before
   std::uint64_t total_pages_;
   std::uint64_t free_pages_;
 };

@@ -96,7 +96,8 @@ Result<void> add_segment(AddressSpace& space, Node& node, const guest::ElfSegmen
   zeroes.end = end;
   zeroes.protection = segment.protection;
   // What is small is used soon.
-  return zeroes.size() <= kZeroesAtOnce ? space.add_memory(zeroes) : space.add(zeroes);
+  const bool at_once = zeroes.size() <= kZeroesAtOnce && memory_pool().is_plentiful(kZeroesAtOnce);
+  return at_once ? space.add_memory(zeroes) : space.add(zeroes);
 }
 
 Result<void> add_image(AddressSpace& space, const Program& program, std::uint64_t base) {

@@ -157,7 +157,7 @@ std::uint64_t MemoryPool::reach(std::uint64_t offset, std::uint64_t size) {
   // Only large pages come from the upper end.
   const bool from_above = size == abi::kLargePageSize && offset >= mapped_ + kMapStep;
   if (!(from_above ? map_down_to(offset) : map_up_to(end))) {
-    allocator_->free(offset, size);
+    allocator_->free_unseen(offset, size);
     return kNone;
   }
   return offset;

@@ -100,6 +100,15 @@ TEST_F(FrameAllocatorTest, UpperBlocksComeFromTheEnd) {
   EXPECT_EQ(allocator.allocate(kPage), page + kPage);
 }
 
+TEST_F(FrameAllocatorTest, WhatNobodyCouldSeeIsNotCleared) {
+  FrameAllocator allocator(memory_.data(), memory_.size(), 0);
+  const std::uint64_t run = allocator.allocate(8 * kPage);
+  allocator.free_unseen(run, 8 * kPage);
+  memory_[run] = std::byte{1};
+  EXPECT_EQ(allocator.allocate(8 * kPage), run);
+  EXPECT_EQ(memory_[run], std::byte{1});
+}
+
 TEST_F(FrameAllocatorTest, FreeingTwiceCountsOnce) {
   FrameAllocator allocator(memory_.data(), memory_.size(), 0);
   const std::uint64_t page = allocator.allocate(kPage);

@@ -112,7 +112,9 @@ Result<Reference<ProcessMemory>> copy_memory(Task& parent) {
   if (parent.process->memory().shim_page != nullptr) {
     space.adopt_heap_end(parent.process->memory().shim_page->heap_end);
   }
-  if (const auto copied = (*memory)->space().copy_from(space, frame_of(parent).stack); !copied) {
+  const Forking forking = {frame_of(parent).stack, parent.process->task_count() == 1 &&
+                                                       parent.process->memory().owners() == 1};
+  if (const auto copied = (*memory)->space().copy_from(space, forking); !copied) {
     return std::unexpected(copied.error());
   }
   (*memory)->barriers = parent.process->memory().barriers;

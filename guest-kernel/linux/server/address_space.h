@@ -93,8 +93,8 @@ class AddressSpace {
   Result<void> discard(std::uint64_t start, std::uint64_t size);
 
   // Makes this empty space a copy of `parent`, as fork(2) does: private memory is shared until one
-  // of the two writes to it. The shim's pages, the stack around its pointer and what is small are copied
-  // at once. ENOMEM: this space is to be thrown away; the parent is as it was.
+  // of the two writes to it. The shim's pages, the stack around its pointer and what is small are
+  // copied at once. ENOMEM: this space is to be thrown away; the parent is as it was.
   Result<void> copy_from(AddressSpace& parent, const Forking& forking);
 
   // Adds a page for one more thread's shim (shim::ThreadPage). ENOMEM.

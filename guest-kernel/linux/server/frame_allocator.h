@@ -81,10 +81,10 @@ class FrameAllocator {
   std::uint64_t notes_end_;  // offset of the first page that may be handed out
   std::uint64_t size_;
   std::uint64_t block_count_;
-  std::uint64_t fresh_block_ = 0;  // blocks from here on were never used,
-  std::uint64_t fresh_end_;        // up to this one
-  std::uint64_t open_block_ = 0;   // where small runs are looked for first
-  std::uint64_t lowest_free_ = 0;  // no block in front of this one has a free page
+  std::uint64_t fresh_block_ = 0;   // blocks from here on were never used,
+  std::uint64_t fresh_end_;         // up to this one
+  std::uint64_t open_block_ = 0;    // where small runs are looked for first
+  std::uint64_t lowest_free_ = 0;   // no block in front of this one has a free page
   std::uint64_t empty_blocks_ = 0;  // that have been used before
   std::uint64_t total_pages_;
   std::uint64_t free_pages_;

@@ -18,6 +18,8 @@ using google::protobuf::util::TimeUtil;
 
 constexpr std::size_t kShortestUid = 4;
 constexpr std::size_t kUidLength = 32;
+// In bytes: gRPC's clients take in messages of 4 MiB.
+constexpr std::size_t kLargestPage = std::size_t{3} << 20;
 
 PageStart place_of(const v1::Device& device) {
   return {.time = TimeUtil::TimestampToNanoseconds(device.create_time()), .key = device.uid()};
@@ -253,12 +255,15 @@ ApiResult<v1::ListDevicesResponse> DeviceTable::list(const v1::ListDevicesReques
     return std::unexpected(!size ? size.error() : !start ? start.error() : filter.error());
   }
   v1::ListDevicesResponse response;
+  std::size_t bytes = 0;
   for (auto at = devices_.upper_bound(*start); at != devices_.end(); ++at) {
     const v1::Device& record = at->second->record();
     if (!filter->matches(record)) {
       continue;
     }
-    if (response.devices_size() == static_cast<int>(*size)) {
+    bytes += record.ByteSizeLong();
+    if (response.devices_size() == static_cast<int>(*size) ||
+        (bytes > kLargestPage && response.devices_size() > 0)) {
       const v1::Device& last = response.devices(response.devices_size() - 1);
       response.set_next_page_token(to_page_token(place_of(last), request.filter()));
       break;

@@ -92,6 +92,14 @@ class Lists(DaemonTest):
         self.client.delete("devices/d1")
         self.assertEqual(self.client.names(page_token=response.next_page_token), ["d2", "d3", "d4"])
 
+    def test_a_page_is_never_too_large_for_a_client(self):
+        for number in range(50):
+            self.client.create(f"large{number}", command=["x" * 120000])
+        response = self.client.devices.ListDevices(devices_pb2.ListDevicesRequest(page_size=1000), timeout=PATIENCE)
+        self.assertLess(response.ByteSize(), 4 << 20)
+        rest = self.client.names(page_size=1000, page_token=response.next_page_token)
+        self.assertEqual(len(response.devices) + len(rest), 55)
+
     def test_filters(self):
         self.assertEqual(self.client.names(filter="odd"), ["d1", "d3"])
         self.assertEqual(self.client.names(filter="even,n!=2"), ["d0", "d4"])

@@ -82,7 +82,7 @@ Arguments guest_command(Linking linking, const Arguments& words, const std::stri
 }
 
 std::string limit_of_behaviour() {
-  return std::to_string(integration::on_lane_s() ? 60 : 20);
+  return std::to_string(integration::on_lane_s() ? 60 : 40);
 }
 
 std::string ending_of_machine(const Outcome& outcome) {

@@ -14,6 +14,10 @@ class Disk {
   virtual int write(std::uint64_t offset, const void* from, std::uint64_t size) = 0;
   // All that was written before outlives a power cut.
   virtual int flush() = 0;
+  // A disk that writes later than it is told to fails altogether from the first write or flush on
+  // that has failed, whoever is told of it, until this: for who then writes anew what was to be
+  // there.
+  virtual void forget_failure() {}
   // In bytes.
   virtual std::uint64_t size() const = 0;
   virtual bool is_read_only() const = 0;

@@ -25,12 +25,13 @@ int GuestDisk::request(guest::Message message) {
 }
 
 int GuestDisk::send(BlockRequest write) {
-  if (waiting_size_ == 0) {
-    return 0;
+  if (failed_ != 0 || waiting_size_ == 0) {
+    return failed_;
   }
   const std::uint64_t sectors = waiting_size_ / kSector;
   waiting_size_ = 0;
-  return request({{static_cast<std::uint64_t>(write), waiting_at_ / kSector, sectors, 0}});
+  failed_ = request({{static_cast<std::uint64_t>(write), waiting_at_ / kSector, sectors, 0}});
+  return failed_;
 }
 
 int GuestDisk::read(std::uint64_t offset, void* to, std::uint64_t size) {
@@ -57,6 +58,9 @@ int GuestDisk::read(std::uint64_t offset, void* to, std::uint64_t size) {
 
 int GuestDisk::write(std::uint64_t offset, const void* from, std::uint64_t size) {
   const auto* at = static_cast<const std::byte*>(from);
+  if (failed_ != 0) {
+    return failed_;
+  }
   if (offset % kSector != 0 || size % kSector != 0) {
     return EINVAL;
   }
@@ -79,8 +83,11 @@ int GuestDisk::write(std::uint64_t offset, const void* from, std::uint64_t size)
 }
 
 int GuestDisk::flush() {
-  return waiting_size_ != 0 ? send(BlockRequest::kWriteAndFlush)
-                            : request({{static_cast<std::uint64_t>(BlockRequest::kFlush)}});
+  if (failed_ != 0 || waiting_size_ != 0) {
+    return send(BlockRequest::kWriteAndFlush);
+  }
+  failed_ = request({{static_cast<std::uint64_t>(BlockRequest::kFlush)}});
+  return failed_;
 }
 
 }  // namespace ext4

@@ -18,6 +18,7 @@ class GuestDisk : public Disk {
   int read(std::uint64_t offset, void* to, std::uint64_t size) override;
   int write(std::uint64_t offset, const void* from, std::uint64_t size) override;
   int flush() override;
+  void forget_failure() override { failed_ = 0; }
   std::uint64_t size() const override { return size_; }
   bool is_read_only() const override { return read_only_; }
 
@@ -32,6 +33,7 @@ class GuestDisk : public Disk {
   // Waits in `shared_`.
   std::uint64_t waiting_at_ = 0;
   std::uint64_t waiting_size_ = 0;
+  int failed_ = 0;  // of a write or flush
 };
 
 }  // namespace ext4

@@ -289,7 +289,15 @@ int Journal::run(Pass pass) {
 }
 
 int Journal::replay() {
-  for (const Pass pass : {Pass::kScan, Pass::kRevoke, Pass::kReplay}) {
+  if (const int failed = run(Pass::kScan)) {
+    return failed;
+  }
+  // What was found may have been read from a cache: it must outlive a power cut before its places
+  // change.
+  if (const int failed = cache_.disk().flush()) {
+    return failed;
+  }
+  for (const Pass pass : {Pass::kRevoke, Pass::kReplay}) {
     if (const int failed = run(pass)) {
       return failed;
     }
@@ -303,10 +311,20 @@ int Journal::replay() {
 }
 
 int Journal::recover() {
+  cache_.disk().forget_failure();
   if (const int failed = run(Pass::kScan)) {
     return failed;
   }
-  return run(Pass::kReplay);
+  // Each commit up to sequence_ was flushed. One after it may be there whole, but it has failed.
+  if (static_cast<std::int32_t>(end_sequence_ - sequence_) < 0) {
+    return EIO;
+  }
+  end_sequence_ = sequence_;
+  if (const int failed = run(Pass::kReplay)) {
+    return failed;
+  }
+  // Which tells whether all was written.
+  return cache_.disk().flush();
 }
 
 }  // namespace ext4

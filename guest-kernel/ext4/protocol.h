@@ -65,8 +65,8 @@ enum class Request : std::uint64_t {
 // gathered and come first → m0 = an errno or 0, m6 = bytes that the disk certainly has room for,
 // m7 = what the file of the last gathered write has on the disk, in bytes.
 
-// A write that was gathered; its bytes follow, and padding to a multiple of 8. Where one fails, the
-// next commit does.
+// A write that was gathered; its bytes follow, and padding to a multiple of 8. Where one fails, all
+// later commits do.
 struct GatheredWrite {
   std::uint32_t inode;
   std::uint32_t size;

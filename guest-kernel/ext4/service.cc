@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 namespace ext4 {
 
@@ -168,7 +167,7 @@ int Service::run(const Words& request, Words& answer) {
       commit_number_ = request[2];
       return 0;
     case Request::kUnmount:
-      return volume_.unmount();
+      return with_gathered(volume_.unmount());
     case Request::kRead:
     case Request::kWrite:
     case Request::kTruncate:
@@ -187,9 +186,7 @@ int Service::run(const Words& request, Words& answer) {
 }
 
 int Service::commit() {
-  const int failed = volume_.commit();
-  const int earlier = std::exchange(gathered_result_, 0);
-  return failed != 0 ? failed : earlier;
+  return with_gathered(volume_.commit());
 }
 
 void Service::finish_commit() {

@@ -32,6 +32,7 @@ class Service {
   int mount(Words& answer);
   void write_gathered(std::uint64_t size, Words& answer);
   int commit();
+  int with_gathered(int failed) const { return failed != 0 ? failed : gathered_result_; }
   int list(const Words& request, Words& answer);
   int create(const Words& request, Words& answer);
   int rename(const Words& request);
@@ -51,7 +52,9 @@ class Service {
   bool mounted_ = false;
   bool commit_started_ = false;
   std::uint64_t commit_number_ = 0;
-  int gathered_result_ = 0;  // of gathered writes since the last commit
+  // Of the first gathered write that failed. Its program was told that it had been written, so no
+  // later commit has everything, whoever asks for one.
+  int gathered_result_ = 0;
 };
 
 }  // namespace ext4

@@ -352,6 +352,7 @@ int Volume::write_bitmaps() {
 int Volume::abort() {
   aborted_ = true;
   cache_->clear();
+  ext2fs_flush_icache(fs_);  // libext2fs has copies of inodes of its own
   if (journal_->recover() != 0) {
     cache_->refuse();
   }

@@ -148,6 +148,55 @@ TEST(Journal, EndPutsEverythingInItsPlace) {
   EXPECT_FALSE(again.journal().needs_replay());
 }
 
+// Its log may be whole in a cache, and not after a power cut.
+TEST(Journal, ACommitWhoseFlushFailedIsUndone) {
+  RecordingDisk disk(blank_image());
+  OpenJournal open(disk);
+  ASSERT_EQ(open.start(), 0);
+  open.fill(5, 1);
+  ASSERT_EQ(open.journal().commit(1), 0);
+  open.fill(5, 2);
+  open.fill(6, 2);
+  disk.flushes_left = 0;
+  ASSERT_EQ(open.journal().commit(2), EIO);
+  open.cache().clear();
+  EXPECT_EQ(open.journal().recover(), EIO);
+  disk.flushes_left = 1;
+  ASSERT_EQ(open.journal().recover(), 0);
+  EXPECT_EQ(blocks_of(disk.image())[5], 1u);
+  EXPECT_EQ(blocks_of(disk.image())[6], 0u);
+}
+
+TEST(Journal, APowerCutWhileALogFromACacheIsReplayedLeavesOneCommit) {
+  constexpr std::size_t kCount = 20;
+  RecordingDisk disk(blank_image());
+  std::size_t begun = 0;
+  {
+    OpenJournal open(disk);
+    ASSERT_EQ(open.start(), 0);
+    for (std::size_t i = 0; i < kCount; ++i) {
+      open.fill(i, 2);
+    }
+    begun = disk.events();
+    disk.flushes_left = 0;
+    ASSERT_EQ(open.journal().commit(1), EIO);
+    disk.flushes_left = ~std::size_t{0};
+  }
+  // Who is killed in the middle of a commit leaves this.
+  ASSERT_EQ(OpenJournal(disk).start(), 0);
+  Random random(6);
+  for (std::size_t cut = begun; cut <= disk.events(); ++cut) {
+    for (int variant = 0; variant < 8; ++variant) {
+      RecordingDisk after(disk.after_cut(cut, random));
+      ASSERT_EQ(OpenJournal(after).start(), 0) << "cut " << cut;
+      const Blocks found = blocks_of(after.image());
+      ASSERT_TRUE(found[0] == 0 || found[0] == 2);
+      ASSERT_EQ(std::count(found.begin(), found.begin() + kCount, found[0]), std::ptrdiff_t{kCount})
+          << "cut " << cut;
+    }
+  }
+}
+
 // What fsync costs: one flush, and one write for blocks that follow one another in the log.
 TEST(Journal, ACommitIsOneFlush) {
   RecordingDisk disk(blank_image());

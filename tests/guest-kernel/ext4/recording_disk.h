@@ -43,6 +43,10 @@ class RecordingDisk : public Disk {
     if (offset + size > image_.size() || writes_left == 0) {
       return EIO;
     }
+    if (failing_writes != 0) {
+      --failing_writes;
+      return EIO;
+    }
     --writes_left;
     const auto* bytes = static_cast<const std::byte*>(from);
     std::memcpy(image_.data() + offset, bytes, size);
@@ -52,6 +56,10 @@ class RecordingDisk : public Disk {
     return 0;
   }
   int flush() override {
+    if (flushes_left == 0) {
+      return EIO;
+    }
+    --flushes_left;
     if (recording) {
       log_.push_back({});
     }
@@ -95,6 +103,8 @@ class RecordingDisk : public Disk {
 
   bool recording = true;
   std::size_t writes_left = ~std::size_t{0};  // then the disk fails
+  std::size_t failing_writes = 0;             // the next ones
+  std::size_t flushes_left = ~std::size_t{0};
 
  private:
   struct Event {

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <utility>
 
+#include "guest-kernel/linux/server/files/disk_gatherer.h"
 #include "tests/guest-kernel/ext4/volume_fixture.h"
 
 // What the Linux server asks for: gathered writes come before the request that takes them along.
@@ -85,11 +86,61 @@ TEST_F(ServiceTest, TakesThemAlongWithACommit) {
   EXPECT_NE(tree_of(*volume)["/file"].find("kept"), std::string::npos);
 }
 
-TEST_F(ServiceTest, TellsTheNextCommitOfOneThatFails) {
+TEST_F(ServiceTest, TellsAllLaterCommitsOfOneThatFails) {
   gather({static_cast<std::uint32_t>(file_), 60'000, 0, kNow}, "more than there is room for");
   EXPECT_EQ(ask(Request::kGet, {file_})[0], 0u);
+  // The first may be another program's, or nobody's.
   EXPECT_EQ(ask(Request::kCommit)[0], static_cast<std::uint64_t>(EINVAL));
-  EXPECT_EQ(ask(Request::kCommit)[0], 0u);
+  EXPECT_EQ(ask(Request::kStartCommit, {1})[0], 0u);
+  service_.finish_commit();
+  EXPECT_EQ(read_as<CommitRecord>(shared_.data() + kCommitRecordOffset).result,
+            static_cast<std::uint64_t>(EINVAL));
+  EXPECT_EQ(ask(Request::kCommit)[0], static_cast<std::uint64_t>(EINVAL));
+}
+
+TEST_F(ServiceTest, TellsOfOneThatFailsAndComesWithTheUnmount) {
+  gather({static_cast<std::uint32_t>(file_), 60'000, 0, kNow}, "more than there is room for");
+  EXPECT_EQ(ask(Request::kUnmount)[0], static_cast<std::uint64_t>(EINVAL));
+}
+
+TEST_F(ServiceTest, UnmountsWithGatheredWrites) {
+  gather(0, "kept");
+  EXPECT_EQ(ask(Request::kUnmount)[0], 0u);
+  RecordingDisk after(disk_.image());
+  MountedVolume volume(after);
+  ASSERT_EQ(volume.result(), 0);
+  EXPECT_NE(tree_of(*volume)["/file"].find("kept"), std::string::npos);
+}
+
+// As a file with holes is written on a disk that fills up: each small write that waits for the next
+// request is there in the end.
+TEST_F(ServiceTest, HasRoomForAllThatIsGathered) {
+  constexpr std::uint64_t kStep = 8192;
+  linux_server::DiskGatherer gatherer;
+  gatherer.use(shared_.data() + kGatheredOffset);
+  const auto answer = [&](Request request, std::initializer_list<std::uint64_t> arguments) {
+    gathered_ = gatherer.take();
+    const auto words = ask(request, arguments);
+    gatherer.set_room(words[6]);
+    return words;
+  };
+  answer(Request::kGet, {file_});
+  std::uint64_t offset = 0;
+  std::uint64_t waited = 0;
+  for (bool is_full = false; !is_full; offset += kStep) {
+    if (const auto place = gatherer.place(file_, offset, 1); !place.empty()) {
+      place[0] = std::byte{'x'};
+      gatherer.add(file_, offset, 1, kNow);
+      ++waited;
+      continue;
+    }
+    shared_[kNamesSize] = std::byte{'x'};
+    const auto words = answer(Request::kWrite, {file_, offset, 1});
+    is_full = words[0] != 0 || words[1] != 1;
+    ASSERT_LT(offset, std::uint64_t{64} * 1024 * 1024);
+  }
+  EXPECT_GT(waited, 100u);
+  EXPECT_EQ(answer(Request::kCommit, {})[0], 0u);
 }
 
 TEST_F(ServiceTest, SaysHowAStartedCommitEnded) {

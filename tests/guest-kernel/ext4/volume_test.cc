@@ -269,6 +269,41 @@ TEST(Volume, AFailingDiskGivesErrorsAndLeavesWhatWasCommitted) {
   }
 }
 
+TEST(Volume, AfterAFailureShowsWhatWasCommitted) {
+  RecordingDisk disk(kSize);
+  MountedVolume volume(disk);
+  ASSERT_EQ(volume.result(), 0);
+  ext2_ino_t file = 0;
+  ASSERT_EQ(volume->create(kRootInode, "f", file_with(0100644), {}, file), 0);
+  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of("hello")), 0);
+  ASSERT_EQ(volume->commit(), 0);
+  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of(std::string(100'000, 'y'))), 0);
+  disk.flushes_left = 0;
+  ASSERT_EQ(volume->commit(), EIO);
+  InodeRecord found{};
+  volume->begin_request(kNow);
+  // The disk does not say that it has what was committed.
+  EXPECT_EQ(volume->get(file, found), EIO);
+}
+
+TEST(Volume, AfterAFailedWriteShowsWhatWasCommitted) {
+  RecordingDisk disk(kSize);
+  MountedVolume volume(disk);
+  ASSERT_EQ(volume.result(), 0);
+  ext2_ino_t file = 0;
+  ASSERT_EQ(volume->create(kRootInode, "f", file_with(0100644), {}, file), 0);
+  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of("hello")), 0);
+  ASSERT_EQ(volume->commit(), 0);
+  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of(std::string(100'000, 'y'))), 0);
+  disk.failing_writes = 1;
+  ASSERT_EQ(volume->commit(), EIO);
+  InodeRecord found{};
+  volume->begin_request(kNow);
+  ASSERT_EQ(volume->get(file, found), 0);
+  EXPECT_EQ(found.size, 5u);
+  EXPECT_NE(tree_of(*volume)["/f"].find("hello"), std::string::npos);
+}
+
 // Made by the stock tools, with every size of block and other features.
 TEST(Volume, WorksOnWhatMke2fsMakes) {
   for (const std::string options : {"-b 1024", "-b 2048", "-b 4096", "-O ^metadata_csum,^64bit",

@@ -55,6 +55,7 @@ int DiskFileSystem::mount() {
   }
   port_ = resource->slot;
   shared_ = reinterpret_cast<std::byte*>(resource->address);
+  gatherer_.use(shared_ + ext4::kGatheredOffset);
   state_ = State::kMounted;
   server().random().fill(data().first(16));
   Words words{};
@@ -84,18 +85,17 @@ int DiskFileSystem::call(ext4::Request request, Words& words) {
   message[0] = static_cast<std::uint64_t>(request);
   message[1] = static_cast<std::uint64_t>(file_time());
   std::copy_n(words.begin(), 4, message.word.begin() + 2);
-  message[6] = std::exchange(gathered_size_, 0);
+  message[6] = gatherer_.take();
   DiskFile* const gathered_file = std::exchange(gathered_file_, nullptr);
   if (guest::call(port_, message) != guest::Status::kOk) {
     state_ = State::kFailed;
-    room_ = 0;
     cancel();
     end_commit(EIO);
     say("the program that keeps it died; what was committed is safe", 0);
     return EIO;
   }
   std::copy_n(message.word.begin() + 1, 5, words.begin());
-  room_ = message[6];
+  gatherer_.set_room(message[6]);
   if (gathered_file != nullptr) {
     gathered_file->set_allocated(message[7]);
   }
@@ -118,40 +118,8 @@ int DiskFileSystem::change(ext4::Request request, Words& words) {
   return failed;
 }
 
-bool DiskFileSystem::continues(std::uint64_t inode, std::uint64_t offset) const {
-  return gathered_size_ != 0 && last_gathered_.inode == inode &&
-         last_gathered_.offset + last_gathered_.size == offset;
-}
-
-std::span<std::byte> DiskFileSystem::place_to_gather(std::uint64_t inode, std::uint64_t offset,
-                                                     std::uint64_t size) const {
-  // What a write may need beside its bytes is in this by far.
-  constexpr std::uint64_t kLeastRoom = 1024 * 1024;
-  // A file may have at least so much, whatever it was made with.
-  constexpr std::uint64_t kMostOffset = std::uint64_t{1} << 33;
-  if (state_ != State::kMounted || room_ < kLeastRoom || offset > kMostOffset) {
-    return {};
-  }
-  const std::uint64_t at = continues(inode, offset)
-                               ? last_gathered_at_ + sizeof(last_gathered_) + last_gathered_.size
-                               : (gathered_size_ + 7) / 8 * 8 + sizeof(last_gathered_);
-  if (at > ext4::kGatheredSize || size > ext4::kGatheredSize - at) {
-    return {};
-  }
-  return {shared_ + ext4::kGatheredOffset + at, size};
-}
-
 void DiskFileSystem::gathered(DiskFile& file, std::uint64_t offset, std::uint64_t size) {
-  if (continues(file.inode(), offset)) {
-    last_gathered_.size += static_cast<std::uint32_t>(size);
-  } else {
-    last_gathered_at_ = (gathered_size_ + 7) / 8 * 8;
-    last_gathered_ = {static_cast<std::uint32_t>(file.inode()), static_cast<std::uint32_t>(size),
-                      offset, file_time()};
-  }
-  std::memcpy(shared_ + ext4::kGatheredOffset + last_gathered_at_, &last_gathered_,
-              sizeof(last_gathered_));
-  gathered_size_ = last_gathered_at_ + sizeof(last_gathered_) + last_gathered_.size;
+  gatherer_.add(file.inode(), offset, size, file_time());
   gathered_file_ = &file;
   note_change();
 }
@@ -281,9 +249,14 @@ void DiskFileSystem::expire() {
 }
 
 void DiskFileSystem::unmount() {
-  if (state_ == State::kMounted && commit() == 0) {
-    Words words{};
-    static_cast<void>(call(ext4::Request::kUnmount, words));
+  if (state_ != State::kMounted) {
+    return;
+  }
+  const int failed = commit();
+  Words words{};
+  const int failed_after = call(ext4::Request::kUnmount, words);
+  if (failed != 0 || failed_after != 0) {
+    say("what was written cannot be committed", failed != 0 ? failed : failed_after);
   }
 }
 

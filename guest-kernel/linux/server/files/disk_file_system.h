@@ -8,6 +8,7 @@
 
 #include "guest-kernel/ext4/protocol.h"
 #include "guest-kernel/ext4/role.h"
+#include "guest-kernel/linux/server/files/disk_gatherer.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
 #include "guest-kernel/linux/server/task.h"
 
@@ -37,7 +38,10 @@ class DiskFileSystem : private EventTimer {
   // A place for `size` bytes that are to be written to a file, or nothing: then they cannot be
   // gathered. Good until the next call().
   std::span<std::byte> place_to_gather(std::uint64_t inode, std::uint64_t offset,
-                                       std::uint64_t size) const;
+                                       std::uint64_t size) const {
+    return state_ == State::kMounted ? gatherer_.place(inode, offset, size)
+                                     : std::span<std::byte>();
+  }
   // The first `size` bytes of it are there; the next call() takes them along. They are written, in
   // order, before what it asks for.
   void gathered(DiskFile& file, std::uint64_t offset, std::uint64_t size);
@@ -84,7 +88,6 @@ class DiskFileSystem : private EventTimer {
   int start_commit();
   void end_commit(int result);
   void note_change();
-  bool continues(std::uint64_t inode, std::uint64_t offset) const;
   void expire() override;
   void say(std::string_view text, int error) const;
 
@@ -100,13 +103,9 @@ class DiskFileSystem : private EventTimer {
   std::int64_t ended_ = 0;
   int commit_result_ = 0;
   WaitQueue commits_;
-  // Writes that the next call takes along: how many bytes of shared memory they fill, and the last
-  // of them, its place and its file.
-  std::uint64_t gathered_size_ = 0;
-  ext4::GatheredWrite last_gathered_ = {};
-  std::uint64_t last_gathered_at_ = 0;
+  // Writes that the next call takes along, and the file of the last of them.
+  DiskGatherer gatherer_;
   DiskFile* gathered_file_ = nullptr;
-  std::uint64_t room_ = 0;  // on the disk, as the last answer said
 };
 
 // The one.

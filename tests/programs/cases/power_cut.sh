@@ -6,6 +6,8 @@ content="printf('%d ', a) || printf('%0*d', a * 37 % 6000, a)"
 sqlite3 db "create table if not exists t(a integer primary key, b text);
   select 'integrity ' || integrity_check from pragma_integrity_check;
   select 'wrong ' || count(*) from t where b is not $content;
+  select 'row ' || a || ': ' || length(b) || ' bytes, ' || quote(substr(b, 1, 60)) from t
+    where b is not $content;
   select 'rows ' || count(*) from t;
   select 'highest ' || coalesce(max(a), 0) from t;"
 i=$(($(sqlite3 db 'select coalesce(max(a), 0) from t') + 1))

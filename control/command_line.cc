@@ -136,6 +136,11 @@ int run_client(const std::string& verb, const std::vector<std::string>& argument
   }
   pointers.push_back(nullptr);
   ::execv(client.c_str(), pointers.data());
+  if (errno == ENOENT) {
+    return complain(
+        Error("'" + client +
+              "' is missing: 'ninja -C build/release control/all' builds it and the daemon"));
+  }
   return complain(Error::from_errno("cannot run '" + client + "'", errno));
 }
 

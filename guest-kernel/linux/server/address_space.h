@@ -147,8 +147,8 @@ class AddressSpace {
   Result<void> copy_pages(std::uint64_t start, std::uint64_t end);
   Result<void> break_sharing(std::uint64_t address);
   Result<void> share_segment(Segment& segment, AddressSpace& child, const Forking& forking);
-  // The segment at `address`, after the stack has grown down to it if that is what is meant.
   bool grow_stack(const Segment& above, std::uint64_t address);
+  // The segment at `address`, after the stack has grown down to it if that is what is meant.
   const Segment* find_or_grow(std::uint64_t address);
   template <typename Change>
   Result<void> change_all(std::uint64_t start, std::uint64_t size, Change change);

@@ -17,6 +17,7 @@
 namespace linux_server {
 namespace {
 
+// Zeroes behind a program's data that get their memory before they are touched: less than a fault.
 constexpr std::uint64_t kZeroesAtOnce = 64 * 1024;
 
 // Where position-independent programs go: near the stack and the shim, so that few page tables

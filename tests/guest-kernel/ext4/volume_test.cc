@@ -269,15 +269,20 @@ TEST(Volume, AFailingDiskGivesErrorsAndLeavesWhatWasCommitted) {
   }
 }
 
-TEST(Volume, AfterAFailureShowsWhatWasCommitted) {
+// Commits a file "f" that holds "hello", and changes it.
+void change_after_a_commit(Volume& volume, ext2_ino_t& file) {
+  ASSERT_EQ(volume.create(kRootInode, "f", file_with(0100644), {}, file), 0);
+  ASSERT_EQ(write_bytes(volume, file, 0, bytes_of("hello")), 0);
+  ASSERT_EQ(volume.commit(), 0);
+  ASSERT_EQ(write_bytes(volume, file, 0, bytes_of(std::string(100'000, 'y'))), 0);
+}
+
+TEST(Volume, AfterAFailureKeepsWhatTheDiskMayNotHave) {
   RecordingDisk disk(kSize);
   MountedVolume volume(disk);
   ASSERT_EQ(volume.result(), 0);
   ext2_ino_t file = 0;
-  ASSERT_EQ(volume->create(kRootInode, "f", file_with(0100644), {}, file), 0);
-  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of("hello")), 0);
-  ASSERT_EQ(volume->commit(), 0);
-  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of(std::string(100'000, 'y'))), 0);
+  ASSERT_NO_FATAL_FAILURE(change_after_a_commit(*volume, file));
   disk.flushes_left = 0;
   ASSERT_EQ(volume->commit(), EIO);
   InodeRecord found{};
@@ -291,10 +296,7 @@ TEST(Volume, AfterAFailedWriteShowsWhatWasCommitted) {
   MountedVolume volume(disk);
   ASSERT_EQ(volume.result(), 0);
   ext2_ino_t file = 0;
-  ASSERT_EQ(volume->create(kRootInode, "f", file_with(0100644), {}, file), 0);
-  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of("hello")), 0);
-  ASSERT_EQ(volume->commit(), 0);
-  ASSERT_EQ(write_bytes(*volume, file, 0, bytes_of(std::string(100'000, 'y'))), 0);
+  ASSERT_NO_FATAL_FAILURE(change_after_a_commit(*volume, file));
   disk.failing_writes = 1;
   ASSERT_EQ(volume->commit(), EIO);
   InodeRecord found{};

@@ -128,14 +128,14 @@ class Verbs(DaemonTest):
     def test_a_signal_ends_what_waits_for_a_device_that_does_not_read(self):
         self.up("--name", "lab", kernel="loop")
         with tempfile.TemporaryFile() as typed:
-            typed.write(b"x" * (4 << 20))
+            typed.write(b"x" * (64 << 20))
             typed.seek(0)
             with subprocess.Popen([PROGRAM, "attach", "lab"], stdin=typed, env=self.environment()) as console:
                 time.sleep(2)
                 self.assertIsNone(console.poll())
                 console.terminate()
                 try:
-                    self.assertEqual(console.wait(PATIENCE), 0)
+                    self.assertEqual(console.wait(10), 0)
                 finally:
                     console.kill()
 

@@ -10,9 +10,13 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
+#include "control/small_file.h"
 #include "control/spawn_settings.h"
 #include "control/vmm_child.h"
 
@@ -90,7 +94,40 @@ void configure(SpawnSettings& settings, int listener, const std::string& log) {
   settings.begin_session();
 }
 
+std::string serve_argument(const std::string& folder) {
+  return "--serve=" + folder;
+}
+
+// The process if it serves the folder: looked at once it is held, so that no other has its number.
+StartedProcess hold_if_it_serves(pid_t id, const std::string& folder) {
+  StartedProcess process;
+  vmm::FileDescriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+  const auto words = read_small_file("/proc/" + std::to_string(id) + "/cmdline");
+  const std::string wanted = '\0' + serve_argument(folder) + '\0';
+  if (handle && words && words->find(wanted) != std::string::npos) {
+    process.id = id;
+    process.handle = std::move(handle);
+  }
+  return process;
+}
+
 }  // namespace
+
+StartedProcess find_served_process(const std::string& folder, pid_t id) {
+  StartedProcess process;
+  if (id > 0 && (process = hold_if_it_serves(id, folder)).handle) {
+    return process;
+  }
+  std::error_code failed;
+  for (std::filesystem::directory_iterator at("/proc", failed), end; !failed && at != end;
+       at.increment(failed)) {
+    const pid_t each = static_cast<pid_t>(std::atoi(at->path().filename().c_str()));
+    if (each > 0 && (process = hold_if_it_serves(each, folder)).handle) {
+      break;
+    }
+  }
+  return process;
+}
 
 Result<StartedProcess> start_served_process(const ServedProcessOptions& options) {
   auto low = listen_in(options.folder);
@@ -107,7 +144,7 @@ Result<StartedProcess> start_served_process(const ServedProcessOptions& options)
 
   std::string name = "ensemble-vmm";
   std::string log_level = "--log-level=" + options.log_level;
-  std::string serve = "--serve=" + options.folder;
+  std::string serve = serve_argument(options.folder);
   std::array<char*, 4> arguments = {name.data(), log_level.data(), serve.data(), nullptr};
 
   StartedProcess process;

@@ -38,6 +38,10 @@ struct ServedProcessOptions {
 // when this returns. The caller waits for its end (waitpid) while it lives.
 Result<StartedProcess> start_served_process(const ServedProcessOptions& options);
 
+// The process that serves `folder`, whoever has started it: `id` if that is it, else the one that
+// the host's list of processes has. An empty `handle`: there is none, or it cannot be told.
+StartedProcess find_served_process(const std::string& folder, pid_t id);
+
 // Connects to the control socket in `folder`. The socket blocks for nobody: its reads and writes
 // are to be made with MSG_DONTWAIT. ECONNREFUSED and ENOENT mean that the process is gone.
 Result<vmm::FileDescriptor> connect_to_process(const std::string& folder);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <map>
+#include <set>
 #include <system_error>
 
 #include "device-model/profile_schema.h"
@@ -94,14 +95,22 @@ Result<fs::path> find_by_name(const std::string& name, const SearchPath& folders
 // A document whose ancestors are merged into it.
 class Inheritance {
  public:
-  explicit Inheritance(const SearchPath& search_path) : search_path_(search_path) {}
+  // `own`: as of parse_foreign_profile(), or null.
+  explicit Inheritance(const SearchPath& search_path, const ProfileTexts* own = nullptr)
+      : search_path_(search_path), own_(own) {}
 
   Result<YamlNode> load(const fs::path& path) {
     const Result<std::string> text = read_file(path);
     return text ? merge(*text, path) : std::unexpected(text.error());
   }
 
-  Result<YamlNode> merge(const std::string& text, const fs::path& path) {
+  // The text of a profile that is no file.
+  Result<YamlNode> merge_own(const std::string& text, const std::string& name) {
+    own_seen_.insert(name);
+    return merge(text, name + ".yaml", true);
+  }
+
+  Result<YamlNode> merge(const std::string& text, const fs::path& path, bool is_own = false) {
     Result<YamlNode> document = parse_yaml(text, path.string());
     if (!document) {
       return document;
@@ -113,7 +122,7 @@ class Inheritance {
     chain_.push_back(path);
     const YamlNode parent_name = *extends;
     document->erase("extends");
-    Result<YamlNode> parent = load_parent(parent_name, path);
+    Result<YamlNode> parent = load_parent(parent_name, path, is_own);
     if (!parent) {
       return parent;
     }
@@ -122,12 +131,23 @@ class Inheritance {
   }
 
  private:
-  Result<YamlNode> load_parent(const YamlNode& name, const fs::path& child) {
+  Result<YamlNode> load_parent(const YamlNode& name, const fs::path& child, bool child_is_own) {
     const Result<std::string> word = schema::read_text(name, "the name or path of a profile");
     if (!word) {
       return std::unexpected(word.error());
     }
-    const Result<fs::path> parent = find(*word, child.parent_path());
+    if (child_is_own && is_path(*word)) {
+      return fail_at(name.location,
+                     fmt::format("extends is '{}', expected the name of a profile", *word));
+    }
+    // A name that was seen is that of an installed profile, which a text may hide and extend.
+    if (child_is_own && !own_seen_.contains(*word) && chain_.size() < kMaximumInheritance) {
+      if (const auto text = (*own_)(*word)) {
+        return merge_own(*text, *word);
+      }
+    }
+    const Result<fs::path> parent =
+        child_is_own ? find_by_name(*word, search_path_) : find(*word, child.parent_path());
     if (!parent) {
       return fail_at(name.location, parent.error().message());
     }
@@ -168,6 +188,8 @@ class Inheritance {
   }
 
   const SearchPath& search_path_;
+  const ProfileTexts* own_;
+  std::set<std::string> own_seen_;
   std::vector<fs::path> chain_;
 };
 
@@ -244,6 +266,15 @@ Result<Profile> load_profile(const std::string& name_or_path, const SearchPath& 
 Result<Profile> parse_profile(const std::string& text, const fs::path& label,
                               const SearchPath& search_path) {
   return finish(Inheritance(search_path).merge(text, label), label);
+}
+
+Result<Profile> parse_foreign_profile(const std::string& text, const std::string& name,
+                                      const ProfileTexts& own, const SearchPath& search_path) {
+  return finish(Inheritance(search_path, &own).merge_own(text, name), name + ".yaml");
+}
+
+Result<fs::path> find_profile(const std::string& name, const SearchPath& search_path) {
+  return find_by_name(name, search_path);
 }
 
 std::vector<ProfileEntry> list_profiles(const SearchPath& search_path) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,19 @@ Result<Profile> load_profile(
 // `extends` is resolved from the folder of that path.
 Result<Profile> parse_profile(
     const std::string& text, const std::filesystem::path& label,
+    const std::vector<std::filesystem::path>& search_path = profile_search_path());
+
+// As parse_profile, for a text whose author may not have this process read files: `extends` takes
+// no path. A name is asked of `own` first, which gives the text of a profile like this one, if
+// there is one, and each name once only; then it is looked up in `search_path`.
+using ProfileTexts = std::function<std::optional<std::string>(const std::string& name)>;
+Result<Profile> parse_foreign_profile(
+    const std::string& text, const std::string& name, const ProfileTexts& own,
+    const std::vector<std::filesystem::path>& search_path = profile_search_path());
+
+// The file that a name stands for. The Error names those that there are.
+Result<std::filesystem::path> find_profile(
+    const std::string& name,
     const std::vector<std::filesystem::path>& search_path = profile_search_path());
 
 // A line of `ensemble profile list`.

@@ -9,9 +9,11 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <initializer_list>
 #include <string_view>
 #include <thread>
 
+#include "control/cli/device_output.h"
 #include "control/escape_keys.h"
 #include "control/raw_terminal.h"
 #include "vmm/event_fd.h"
@@ -38,21 +40,33 @@ bool write_all(int descriptor, std::string_view text) {
   return true;
 }
 
+// Leaves the console when told to by `end`, or by a signal. On a thread of its own: typing may wait
+// for a device that does not read.
+void leave_when_told(ConsoleAttachment& console, const vmm::EventFd& end, int signals) {
+  std::array<pollfd, 2> polled = {pollfd{.fd = end.fd(), .events = POLLIN, .revents = 0},
+                                  pollfd{.fd = signals, .events = POLLIN, .revents = 0}};
+  while (::poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+  }
+  console.leave();
+}
+
 // The user's half of an attachment. Ends when told to by `end`, or by the user.
 class Keyboard {
  public:
-  Keyboard(ConsoleAttachment& console, vmm::EventFd& end, int signals)
-      : console_(console), end_(end), signals_(signals) {}
+  // `resizes` is the signalfd of SIGWINCH.
+  Keyboard(ConsoleAttachment& console, vmm::EventFd& end, int resizes, bool read_only)
+      : console_(console), end_(end), resizes_(resizes), read_only_(read_only) {}
 
   void run() {
-    std::array<pollfd, 3> polled = {pollfd{.fd = end_.fd(), .events = POLLIN, .revents = 0},
-                                    pollfd{.fd = signals_, .events = POLLIN, .revents = 0},
-                                    pollfd{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0}};
+    std::array<pollfd, 3> polled = {
+        pollfd{.fd = end_.fd(), .events = POLLIN, .revents = 0},
+        pollfd{.fd = resizes_, .events = POLLIN, .revents = 0},
+        pollfd{.fd = read_only_ ? -1 : STDIN_FILENO, .events = POLLIN, .revents = 0}};
     for (;;) {
       if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
         break;
       }
-      if (polled[0].revents != 0 || (polled[1].revents != 0 && !obey_signal())) {
+      if (polled[0].revents != 0 || (polled[1].revents != 0 && !pass_size())) {
         break;
       }
       if (polled[2].revents != 0 && !pass_input(polled[2].fd)) {
@@ -63,11 +77,11 @@ class Keyboard {
   }
 
  private:
-  bool obey_signal() {
+  bool pass_size() {
     signalfd_siginfo taken{};
-    (void)!::read(signals_, &taken, sizeof taken);
-    if (taken.ssi_signo != SIGWINCH) {
-      return false;
+    (void)!::read(resizes_, &taken, sizeof taken);
+    if (read_only_) {
+      return true;
     }
     const TerminalSize size = terminal_size(STDIN_FILENO);
     return console_.resize(size.columns, size.rows);
@@ -105,14 +119,15 @@ class Keyboard {
 
   ConsoleAttachment& console_;
   vmm::EventFd& end_;
-  const int signals_;
+  const int resizes_;
+  const bool read_only_;
   EscapeKeys keys_;
 };
 
-vmm::FileDescriptor take_signals() {
+vmm::FileDescriptor take_signals(std::initializer_list<int> numbers) {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int each : {SIGWINCH, SIGINT, SIGTERM, SIGHUP}) {
+  for (const int each : numbers) {
     sigaddset(&signals, each);
   }
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -124,13 +139,18 @@ vmm::FileDescriptor take_signals() {
 Result<void> attach_to_console(Client& client, const std::string& name,
                                const AttachOptions& options) {
   // Before gRPC makes threads, so that none of them takes the signals.
-  const vmm::FileDescriptor signals = take_signals();
+  const vmm::FileDescriptor signals = take_signals({SIGINT, SIGTERM, SIGHUP});
+  const vmm::FileDescriptor resizes = take_signals({SIGWINCH});
   auto end = vmm::EventFd::create();
   if (!end) {
     return std::unexpected(end.error());
   }
+  const auto device = client.get(name);
+  if (!device) {
+    return std::unexpected(device.error());
+  }
   v1::AttachRequest::Begin begin;
-  begin.set_name(name);
+  begin.set_name(device->name());
   begin.set_read_only(options.read_only);
   begin.set_scrollback_bytes(options.scrollback_bytes);
   const bool is_terminal = ::isatty(STDIN_FILENO) == 1;
@@ -146,13 +166,14 @@ Result<void> attach_to_console(Client& client, const std::string& name,
   RawTerminal terminal(STDIN_FILENO);
   if (is_terminal && !options.read_only) {
     fmt::print(stderr, "Ctrl-A x leaves the console of {}; Ctrl-A h shows the keys\n",
-               name.substr(name.find('/') + 1));
+               short_name(*device));
     if (auto entered = terminal.enter(); !entered) {
       return entered;
     }
   }
-  Keyboard keyboard(**console, *end, signals.get());
+  Keyboard keyboard(**console, *end, resizes.get(), options.read_only);
   std::thread typing([&keyboard] { keyboard.run(); });
+  std::thread leaving([&] { leave_when_told(**console, *end, signals.get()); });
   Result<void> ended;
   for (;;) {
     auto output = (*console)->read();
@@ -163,6 +184,7 @@ Result<void> attach_to_console(Client& client, const std::string& name,
   }
   end->signal();
   typing.join();
+  leaving.join();
   return ended;
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdio>
 #include <mutex>
+#include <set>
 #include <string_view>
 #include <thread>
 
@@ -34,10 +35,6 @@ bool print(std::string_view text) {
 
 std::string full_name(const std::string& name) {
   return name.starts_with(kPrefix) ? name : std::string(kPrefix) + name;
-}
-
-std::string without_prefix(const std::string& name) {
-  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
 }
 
 std::string joined(const std::vector<std::string>& filters) {
@@ -161,19 +158,25 @@ int DeviceCommands::up(const UpOptions& options) {
 
 Result<std::vector<v1::Device>> DeviceCommands::find(const Selection& selection) {
   std::vector<v1::Device> devices;
+  std::set<std::string> seen;
+  const auto add = [&](const v1::Device& device) {
+    if (seen.insert(device.uid()).second) {
+      devices.push_back(device);
+    }
+  };
   for (const std::string& name : selection.names) {
-    auto device = client_.get(full_name(name));
+    const auto device = client_.get(full_name(name));
     if (!device) {
       return std::unexpected(device.error());
     }
-    devices.push_back(std::move(*device));
+    add(*device);
   }
   if (selection.names.empty() || !selection.filters.empty()) {
     auto listed = client_.list(joined(selection.filters));
     if (!listed) {
       return listed;
     }
-    devices.insert(devices.end(), listed->begin(), listed->end());
+    std::ranges::for_each(*listed, add);
   }
   return devices;
 }
@@ -231,14 +234,28 @@ int DeviceCommands::for_each(const Selection& selection, const Action& action) {
     return complain(names.error());
   }
   int exit_code = 0;
+  std::set<std::string> seen;
   for (const std::string& name : *names) {
-    if (auto done = action(name); !done) {
+    const auto device = client_.get(name);
+    if (device && !seen.insert(device->uid()).second) {
+      continue;
+    }
+    const auto done = device ? action(device->name()) : std::unexpected(device.error());
+    if (!done) {
       exit_code = complain(done.error());
-    } else if (!print(without_prefix(name) + "\n")) {
+    } else if (!print(short_name(*device) + "\n")) {
       return kFailed;
     }
   }
   return exit_code;
+}
+
+Result<std::string> DeviceCommands::resolve(const std::string& name) {
+  const auto device = client_.get(full_name(name));
+  if (!device) {
+    return std::unexpected(device.error());
+  }
+  return device->name();
 }
 
 int DeviceCommands::events(const Selection& selection, bool json) {
@@ -254,8 +271,12 @@ int DeviceCommands::events(const Selection& selection, bool json) {
 
 int DeviceCommands::logs(const std::string& name, bool follow, std::uint32_t lines,
                          bool of_process) {
+  const auto resolved = resolve(name);
+  if (!resolved) {
+    return complain(resolved.error());
+  }
   v1::ReadLogsRequest request;
-  request.set_name(full_name(name));
+  request.set_name(*resolved);
   request.set_follow(follow);
   request.set_tail_lines(lines);
   request.add_sources(of_process ? v1::LOG_SOURCE_PROCESS : v1::LOG_SOURCE_CONSOLE);

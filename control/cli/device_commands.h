@@ -47,8 +47,8 @@ class DeviceCommands {
   int events(const Selection& selection, bool json);
   int logs(const std::string& name, bool follow, std::uint32_t lines, bool of_process);
 
-  // Does `action` for each selected device, and says what has become of it, as in "stopped". Goes
-  // on after failures.
+  // Does `action` for each selected device, once, and says what has become of it, as in "stopped".
+  // Goes on after failures.
   using Action = std::function<Result<void>(const std::string& name)>;
   int for_each(const Selection& selection, const Action& action);
 
@@ -56,6 +56,9 @@ class DeviceCommands {
   Result<std::vector<std::string>> select(const Selection& selection);
 
  private:
+  // The name of the device that is called so, or whose uid begins so: calls that change something
+  // take no digits.
+  Result<std::string> resolve(const std::string& name);
   Result<std::vector<v1::Device>> find(const Selection& selection);
 
   Client& client_;

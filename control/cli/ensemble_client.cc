@@ -191,6 +191,10 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
   } catch (const CLI::ParseError& error) {
     return complain(std::string(error.what()) + " (`ensemble --help` shows the usage)");
   }
+  if (!command.empty() && !app_.got_subcommand("up")) {
+    return complain(
+        fmt::format("only `up` takes a command behind `--`, and '{}' is there", command.front()));
+  }
   up_.command = std::move(command);
   return action_();
 }

@@ -10,7 +10,23 @@
 namespace ensemble::control {
 namespace {
 
+// In bytes. A status travels in HTTP/2 trailers, of which a client takes in 8 KiB: a message is in
+// there twice, once with each byte beyond ASCII as three, once in base 64.
+constexpr std::size_t kLongestMessage = 1024;
 constexpr std::size_t kLongestValue = 256;
+
+// `text`, cut off at the end of a UTF-8 character.
+std::string shortened(std::string text, std::size_t longest) {
+  if (text.size() > longest) {
+    constexpr std::string_view kDots = "...";
+    std::size_t end = longest - kDots.size();
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
+      --end;
+    }
+    text.replace(end, std::string::npos, kDots);
+  }
+  return text;
+}
 
 // google.rpc.Status: int32 code = 1; string message = 2; repeated Any details = 3. Debian has no
 // package with that definition, so it is written as it looks on the wire.
@@ -40,17 +56,14 @@ std::string encode_status(int code, const std::string& message, const v1::ErrorD
 }  // namespace
 
 ApiError::ApiError(grpc::StatusCode code, std::string reason, std::string message)
-    : code_(code), message_(std::move(message)) {
+    : code_(code), message_(shortened(std::move(message), kLongestMessage)) {
   detail_.set_reason(std::move(reason));
 }
 
 ApiError&& ApiError::about(std::string field, std::string value, std::string expected) && {
-  if (value.size() > kLongestValue) {
-    value.resize(kLongestValue);
-  }
-  detail_.set_field(std::move(field));
-  detail_.set_value(std::move(value));
-  detail_.set_expected(std::move(expected));
+  detail_.set_field(shortened(std::move(field), kLongestValue));
+  detail_.set_value(shortened(std::move(value), kLongestValue));
+  detail_.set_expected(shortened(std::move(expected), kLongestValue));
   return std::move(*this);
 }
 
@@ -69,7 +82,7 @@ v1::Error ApiError::to_proto() const {
 std::unexpected<ApiError> invalid_argument(std::string field, std::string value,
                                            std::string expected) {
   std::string message =
-      fmt::format("{} is '{}', expected {}", field, value.substr(0, kLongestValue), expected);
+      fmt::format("{} is '{}', expected {}", field, shortened(value, kLongestValue), expected);
   return std::unexpected(ApiError(grpc::INVALID_ARGUMENT, "INVALID_ARGUMENT", std::move(message))
                              .about(std::move(field), std::move(value), std::move(expected)));
 }
@@ -79,7 +92,7 @@ std::unexpected<ApiError> not_found(std::string_view kind, std::string name) {
   std::ranges::transform(reason, reason.begin(), [](unsigned char letter) {
     return static_cast<char>(std::toupper(letter));
   });
-  std::string message = fmt::format("there is no {} '{}'", kind, name);
+  std::string message = fmt::format("there is no {} '{}'", kind, shortened(name, kLongestValue));
   return std::unexpected(ApiError(grpc::NOT_FOUND, reason + "_NOT_FOUND", std::move(message))
                              .about("name", std::move(name), {}));
 }

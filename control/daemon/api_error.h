@@ -16,9 +16,10 @@ namespace ensemble::control {
 // Why a call cannot be served: a code, a sentence for people and a detail for programs.
 class ApiError {
  public:
+  // Messages longer than 1024 bytes are cut off.
   ApiError(grpc::StatusCode code, std::string reason, std::string message);
 
-  // Adds the field at fault, its value and what would have been right; they go to the message too.
+  // Adds the field at fault, its value and what would have been right, each of 256 bytes at most.
   ApiError&& about(std::string field, std::string value, std::string expected) &&;
 
   grpc::StatusCode code() const { return code_; }

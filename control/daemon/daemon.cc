@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -46,6 +47,10 @@ Result<void> make_directory(const std::string& path) {
     std::filesystem::permissions(path, std::filesystem::perms::owner_all, failed);
   }
   return {};
+}
+
+std::string folders_in(const std::string& state_directory) {
+  return state_directory + "/devices";
 }
 
 // As many connections as the host lets this process have.
@@ -197,7 +202,7 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
   }
   ProfileStore profiles(store);
   Operations operations(store);
-  const std::string folders = options.state_directory + "/devices";
+  const std::string folders = folders_in(options.state_directory);
   if (auto made = make_directory(folders); !made) {
     return made;
   }
@@ -233,6 +238,7 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
 
 Result<void> run_daemon(const DaemonOptions& options) {
   raise_descriptor_limit();
+  ::umask(0077);  // Logs and the state file are for this user.
   auto signals = take_signals();
   if (!signals) {
     return std::unexpected(signals.error());
@@ -244,11 +250,19 @@ Result<void> run_daemon(const DaemonOptions& options) {
   if (auto made = make_directory(options.state_directory); !made) {
     return made;
   }
-  auto store = StateStore::open(options.state_directory + "/state.db");
+  // SQLite follows no symbolic links, and processes know their folders by their paths.
+  std::error_code failed;
+  DaemonOptions resolved = options;
+  resolved.state_directory = std::filesystem::canonical(options.state_directory, failed).string();
+  if (failed) {
+    return fail("cannot use the directory '{}': {}", options.state_directory, failed.message());
+  }
+  auto store = StateStore::open(resolved.state_directory + "/state.db",
+                                !has_devices(folders_in(resolved.state_directory)));
   if (!store) {
     return std::unexpected(store.error());
   }
-  return serve(options, std::move(*signals), *store, *files);
+  return serve(resolved, std::move(*signals), *store, *files);
 }
 
 }  // namespace ensemble::control

@@ -5,8 +5,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "control/daemon/device_filter.h"
 #include "control/daemon/device_record.h"
@@ -21,9 +23,9 @@ constexpr std::size_t kUidLength = 32;
 // In bytes: gRPC's clients take in messages of 4 MiB.
 constexpr std::size_t kLargestPage = std::size_t{3} << 20;
 
-PageStart place_of(const v1::Device& device) {
-  return {.time = TimeUtil::TimestampToNanoseconds(device.create_time()), .key = device.uid()};
-}
+// When a device tries again what the host did not let happen; also how long a process that has
+// closed its connection may take to end.
+constexpr std::chrono::milliseconds kRetryPause{500};
 
 bool is_uid_part(std::string_view text) {
   return !text.empty() && text.size() <= kUidLength &&
@@ -40,7 +42,23 @@ ApiResult<void> check_etag(const v1::Device& record, const std::string& etag) {
           .about("etag", etag, record.etag()));
 }
 
+// Whether a folder has a device's name.
+bool is_uid(std::string_view text) {
+  return text.size() == kUidLength && is_uid_part(text);
+}
+
 }  // namespace
+
+bool has_devices(const std::string& folders) {
+  std::error_code failed;
+  std::filesystem::directory_iterator at(folders, failed);
+  for (const std::filesystem::directory_iterator end; !failed && at != end; at.increment(failed)) {
+    if (is_uid(at->path().filename().string())) {
+      return true;
+    }
+  }
+  return false;
+}
 
 DeviceTable::DeviceTable(vmm::EventLoop& loop, StateStore& store, ProfileStore& profiles,
                          const InstallationFiles& files, Options options)
@@ -64,10 +82,40 @@ DeviceSurroundings DeviceTable::make_surroundings(vmm::EventLoop& loop, StateSto
               [this](const v1::Device& device) {
                 const v1::Device copy = device;
                 listeners_.tell(v1::DeviceEvent::KIND_CHANGED, copy);
+              },
+          .try_later =
+              [this](const std::string& uid) {
+                if (retrying_.empty()) {
+                  retry_timer_->set(kRetryPause);
+                }
+                retrying_.insert(uid);
               }};
 }
 
+PageStart DeviceTable::place_of(const v1::Device& device) {
+  return {.time = TimeUtil::TimestampToNanoseconds(device.create_time()), .key = device.uid()};
+}
+
+void DeviceTable::try_again() {
+  const auto due = std::exchange(retrying_, {});
+  std::vector<ManagedDevice*> devices;
+  for (const auto& [place, device] : devices_) {
+    if (due.contains(place.key)) {
+      devices.push_back(device.get());
+    }
+  }
+  for (ManagedDevice* device : devices) {
+    device->try_again();
+  }
+}
+
 Result<void> DeviceTable::load() {
+  // Made first: it is for times when no more can be had.
+  auto timer = LoopTimer::create(surroundings_.loop, [this] { try_again(); });
+  if (!timer) {
+    return std::unexpected(timer.error());
+  }
+  retry_timer_ = std::move(*timer);
   auto records = store_.devices();
   if (!records) {
     return std::unexpected(records.error());
@@ -107,7 +155,7 @@ void DeviceTable::adopt_orphans() {
     if (known.contains(uid)) {
       continue;
     }
-    if (uid.size() != kUidLength || !is_uid_part(uid)) {
+    if (!is_uid(uid)) {
       spdlog::warn("'{}' is no folder of a device; it is left alone", entry.path().string());
       continue;
     }
@@ -116,7 +164,7 @@ void DeviceTable::adopt_orphans() {
     record.set_name(fmt::format("{}orphan-{}", kDevicePrefix, uid));
     *record.mutable_create_time() = now();
     record.mutable_status()->set_state(v1::DEVICE_STATE_DELETING);
-    if (auto stored = store_.put(record); !stored) {
+    if (auto stored = store_.add(record); !stored) {
       spdlog::error("{}", stored.error().message());
       continue;
     }
@@ -141,7 +189,7 @@ ApiResult<v1::Device> DeviceTable::create(const v1::CreateDeviceRequest& request
   if (!record || request.validate_only()) {
     return record;
   }
-  if (auto stored = store_.put(*record); !stored) {
+  if (auto stored = store_.add(*record); !stored) {
     return std::unexpected(
         ApiError(grpc::UNAVAILABLE, "STATE_NOT_STORED", stored.error().message()));
   }
@@ -228,6 +276,14 @@ ApiResult<ManagedDevice*> DeviceTable::find(const std::string& name) const {
   if (!name.starts_with(kDevicePrefix)) {
     return invalid_argument("name", name, "\"devices/ID\"");
   }
+  return not_found("device", name.substr(kDevicePrefix.size()));
+}
+
+ApiResult<ManagedDevice*> DeviceTable::find_by_digits(const std::string& name) const {
+  auto exact = find(name);
+  if (exact || !name.starts_with(kDevicePrefix)) {
+    return exact;
+  }
   const std::string_view digits = std::string_view(name).substr(kDevicePrefix.size());
   ManagedDevice* match = nullptr;
   if (digits.size() >= kShortestUid && is_uid_part(digits)) {
@@ -241,10 +297,7 @@ ApiResult<ManagedDevice*> DeviceTable::find(const std::string& name) const {
       match = device.get();
     }
   }
-  if (match == nullptr) {
-    return not_found("device", std::string(digits));
-  }
-  return match;
+  return match == nullptr ? exact : match;
 }
 
 ApiResult<v1::ListDevicesResponse> DeviceTable::list(const v1::ListDevicesRequest& request) const {
@@ -382,10 +435,9 @@ std::uint64_t DeviceTable::memory_in_use() const {
   return sum;
 }
 
-void DeviceTable::for_each(const std::function<void(const v1::Device& device)>& visit) const {
-  for (const auto& [place, device] : devices_) {
-    visit(device->record());
-  }
+const v1::Device* DeviceTable::next(const PageStart& place) const {
+  const auto found = devices_.upper_bound(place);
+  return found == devices_.end() ? nullptr : &found->second->record();
 }
 
 }  // namespace ensemble::control

@@ -8,6 +8,7 @@
 
 #include "control/daemon/api_error.h"
 #include "control/daemon/listeners.h"
+#include "control/daemon/loop_timer.h"
 #include "control/daemon/managed_device.h"
 #include "control/daemon/page.h"
 #include "control/daemon/profile_store.h"
@@ -21,6 +22,9 @@ struct Quotas {
   // RAM of those that run, in bytes.
   std::uint64_t memory = 0;
 };
+
+// Whether the directory has folders of devices.
+bool has_devices(const std::string& folders);
 
 // All devices: their names, what they may use together, and who watches them. Belongs to the event
 // loop's thread.
@@ -44,9 +48,10 @@ class DeviceTable {
   Result<void> load();
 
   ApiResult<v1::Device> create(const v1::CreateDeviceRequest& request);
-  // By "devices/ID", or "devices/" and at least 4 digits that only one uid begins with. Valid until
-  // the loop goes on.
+  // By "devices/ID". Valid until the loop goes on.
   ApiResult<ManagedDevice*> find(const std::string& name) const;
+  // The same, or "devices/" and at least 4 digits that only one uid begins with.
+  ApiResult<ManagedDevice*> find_by_digits(const std::string& name) const;
   ApiResult<v1::ListDevicesResponse> list(const v1::ListDevicesRequest& request) const;
   ApiResult<v1::Device> update(const v1::UpdateDeviceRequest& request);
   // Whether a device may be deleted as asked; then remove() does it.
@@ -57,8 +62,10 @@ class DeviceTable {
   std::uint64_t memory_in_use() const;
   std::size_t size() const { return devices_.size(); }
   const Quotas& quotas() const { return options_.quotas; }
-  // In the order of their creation.
-  void for_each(const std::function<void(const v1::Device& device)>& visit) const;
+  // Where a device is in the order of their creation, and the device behind such a place; null:
+  // there is none. Valid until the loop goes on.
+  static PageStart place_of(const v1::Device& device);
+  const v1::Device* next(const PageStart& place) const;
 
   std::uint64_t watch(Handler handler) { return listeners_.add(std::move(handler)); }
   void unwatch(std::uint64_t id) { listeners_.remove(id); }
@@ -72,6 +79,7 @@ class DeviceTable {
   ManagedDevice& insert(v1::Device record);
   void adopt_orphans();
   void forget(const std::string& uid);
+  void try_again();
 
   StateStore& store_;
   ProfileStore& profiles_;
@@ -81,6 +89,8 @@ class DeviceTable {
   std::map<PageStart, std::unique_ptr<ManagedDevice>> devices_;
   std::map<std::string, ManagedDevice*> by_name_;
   std::set<std::string> removing_;  // Uids.
+  std::set<std::string> retrying_;  // Uids.
+  std::unique_ptr<LoopTimer> retry_timer_;
   Listeners<v1::DeviceEvent::Kind, const v1::Device&> listeners_;
 };
 

@@ -185,12 +185,28 @@ std::optional<LogPiece> TextLogReader::next() {
 }
 
 void TextLogReader::skip_to_last_lines(std::uint64_t lines) {
-  TextLogReader all(path_);
-  LineCounter counter(lines);
-  while (const auto piece = all.next()) {
-    counter.add(piece->data);
+  const vmm::FileDescriptor file = open_file(path_);
+  struct stat status {};
+  if (!file || ::fstat(file.get(), &status) != 0) {
+    return;
   }
-  offset_ = static_cast<off_t>(counter.begin());
+  std::string block;
+  std::uint64_t ends = 0;
+  // From the end, since it may be long. The last byte ends the last line, or is of it.
+  for (off_t begin = std::max<off_t>(status.st_size - 1, 0); begin > 0;) {
+    block.resize(static_cast<std::size_t>(std::min<off_t>(begin, kLargestPiece)));
+    begin -= static_cast<off_t>(block.size());
+    if (::pread(file.get(), block.data(), block.size(), begin) !=
+        static_cast<ssize_t>(block.size())) {
+      return;
+    }
+    for (std::size_t at = block.size(); at-- > 0;) {
+      if (block[at] == '\n' && ++ends == lines) {
+        offset_ = begin + static_cast<off_t>(at) + 1;
+        return;
+      }
+    }
+  }
 }
 
 }  // namespace ensemble::control

@@ -21,6 +21,8 @@ namespace proto = ensemble::vmm::v1;
 
 // How long a process may take to end once its machine is told to stop.
 constexpr std::chrono::seconds kEndPatience{10};
+// How long it may take to make its machine, which reads files of any size.
+constexpr std::chrono::seconds kStartPatience{30};
 
 proto::Request request_of(void (*set)(proto::Request&)) {
   proto::Request request;
@@ -139,7 +141,7 @@ ApiResult<void> ManagedDevice::launch(proto::Configuration configuration) {
   configuration.set_started_at_ns(process_.started_at_ns);
   watch_process();
   if (auto connected = connect(); !connected) {
-    return connected;
+    return internal(connected.error());
   }
   ask_to_start(std::move(configuration));
   return {};
@@ -150,37 +152,47 @@ void ManagedDevice::ask_to_start(proto::Configuration configuration) {
   *configure.mutable_configure()->mutable_configuration() = std::move(configuration);
   const auto failed = [this](const Error& error) {
     v1::DeviceStatus& status = *record_.mutable_status();
-    if (status.state() == v1::DEVICE_STATE_STARTING && status.state_reason().empty()) {
+    // How a process ended says more than that it is gone.
+    if (status.state() == v1::DEVICE_STATE_STARTING && status.state_reason().empty() &&
+        error.error_number() != ECONNRESET) {
       status.set_state_reason(error.message());
     }
     kill_process();
   };
-  link_->ask(std::move(configure), [failed](const Result<proto::Reply>& reply) {
-    if (!reply) {
-      failed(reply.error());
-    }
-  });
-  link_->ask(request_of([](proto::Request& request) { request.mutable_start(); }),
-             [this, failed](const Result<proto::Reply>& reply) {
-               if (!reply) {
-                 failed(reply.error());
-               } else if (record_.status().state() == v1::DEVICE_STATE_STARTING) {
-                 (void)become(v1::DEVICE_STATE_RUNNING);
-                 finish(start_waiting_, {});
-               }
-             });
+  link_->ask(
+      std::move(configure),
+      [failed](const Result<proto::Reply>& reply) {
+        if (!reply) {
+          failed(reply.error());
+        }
+      },
+      kStartPatience);
+  link_->ask(
+      request_of([](proto::Request& request) { request.mutable_start(); }),
+      [this, failed](const Result<proto::Reply>& reply) {
+        if (!reply) {
+          failed(reply.error());
+        } else if (record_.status().state() == v1::DEVICE_STATE_STARTING) {
+          (void)become(v1::DEVICE_STATE_RUNNING);
+          finish(start_waiting_, {});
+        }
+      },
+      kStartPatience);
 }
 
 void ManagedDevice::stop(Done done) {
   const v1::DeviceState state = record_.status().state();
+  if (auto fits =
+          require({v1::DEVICE_STATE_CREATED, v1::DEVICE_STATE_STARTING, v1::DEVICE_STATE_RUNNING,
+                   v1::DEVICE_STATE_PAUSED, v1::DEVICE_STATE_STOPPING, v1::DEVICE_STATE_STOPPED,
+                   v1::DEVICE_STATE_FAILED},
+                  "stop");
+      !fits) {
+    done(fits);
+    return;
+  }
   if (!is_active(state)) {
-    restart_timer_.reset();
-    if (record_.status().has_next_start_time()) {
-      record_.mutable_status()->clear_next_start_time();
-      done(store());
-      return;
-    }
-    done({});
+    done(forget_restart());
     return;
   }
   if (state != v1::DEVICE_STATE_STOPPING) {
@@ -197,6 +209,20 @@ void ManagedDevice::stop(Done done) {
     return;
   }
   end_waiting_.push_back(std::move(done));
+}
+
+ApiResult<void> ManagedDevice::forget_restart() {
+  v1::DeviceStatus& status = *record_.mutable_status();
+  if (status.has_next_start_time()) {
+    const auto before = status.next_start_time();
+    status.clear_next_start_time();
+    if (auto stored = store(); !stored) {
+      *status.mutable_next_start_time() = before;
+      return stored;
+    }
+  }
+  restart_timer_.reset();
+  return {};
 }
 
 void ManagedDevice::stop_process() {
@@ -251,6 +277,10 @@ void ManagedDevice::ask_and_become(proto::Request request, v1::DeviceState state
   }
   link_->ask(std::move(request), [this, state,
                                   done = std::move(done)](const Result<proto::Reply>& reply) {
+    if (!reply && reply.error().error_number() != 0) {
+      done(no_answer(record_));
+      return;
+    }
     if (!reply) {
       done(failed_precondition("PROCESS_REFUSED",
                                fmt::format("{}: {}", record_.name(), reply.error().message())));
@@ -272,7 +302,7 @@ void ManagedDevice::remove(Done done) {
   finish(start_waiting_,
          std::unexpected(ApiError(grpc::ABORTED, "DEVICE_DELETED",
                                   record_.name() + " was deleted while it started")));
-  if (!process_.handle && !link_) {
+  if (!process_.handle && !link_ && !is_searching_) {
     remove_folder(done);
     return;
   }
@@ -282,6 +312,9 @@ void ManagedDevice::remove(Done done) {
 }
 
 ApiResult<void> ManagedDevice::update(const v1::Device& changes, bool labels, bool restart) {
+  if (record_.status().state() == v1::DEVICE_STATE_DELETING) {
+    return failed_precondition("WRONG_STATE", fmt::format("{} is being deleted", record_.name()));
+  }
   const v1::Device before = record_;
   if (labels) {
     *record_.mutable_labels() = changes.labels();
@@ -289,9 +322,16 @@ ApiResult<void> ManagedDevice::update(const v1::Device& changes, bool labels, bo
   if (restart) {
     *record_.mutable_spec()->mutable_restart() = changes.spec().restart();
   }
+  v1::DeviceStatus& status = *record_.mutable_status();
+  const bool forgets_restart = status.has_next_start_time() && !wants_restart(status.state());
+  if (forgets_restart) {
+    status.clear_next_start_time();
+  }
   auto stored = store();
   if (!stored) {
     record_ = before;
+  } else if (forgets_restart) {
+    restart_timer_.reset();
   }
   return stored;
 }
@@ -341,6 +381,11 @@ ApiResult<void> ManagedDevice::become(v1::DeviceState state, std::string reason)
     *record_.mutable_status() = before;
     return stored;
   }
+  if (!stored) {
+    is_stored_ = false;
+    surroundings_.changed(record_);
+    surroundings_.try_later(record_.uid());
+  }
   spdlog::info("{} is {}{}{}", record_.name(), state_name(state),
                record_.status().state_reason().empty() ? "" : ": ",
                record_.status().state_reason());
@@ -349,12 +394,13 @@ ApiResult<void> ManagedDevice::become(v1::DeviceState state, std::string reason)
 
 ApiResult<void> ManagedDevice::store() {
   record_.set_etag(new_uid().substr(0, 16));
-  auto stored = surroundings_.store.put(record_);
+  auto stored = surroundings_.store.replace(record_);
   if (!stored) {
     spdlog::error("{}", stored.error().message());
     return std::unexpected(
         ApiError(grpc::UNAVAILABLE, "STATE_NOT_STORED", stored.error().message()));
   }
+  is_stored_ = true;
   surroundings_.changed(record_);
   return {};
 }

@@ -34,8 +34,10 @@ struct DeviceSurroundings {
   std::function<ApiResult<device::Profile>(const std::string& name)> profile;
   // Whether a device may start that needs so much memory, in bytes.
   std::function<ApiResult<void>(const v1::Device& device, std::uint64_t memory)> admit;
-  // A device has changed, and the store knows it.
+  // A device has changed.
   std::function<void(const v1::Device& device)> changed;
+  // Calls try_again() of the device in a while.
+  std::function<void(const std::string& uid)> try_later;
 };
 
 // One device and the process that runs it, if any: the state machine of v1::DeviceState. All of it
@@ -72,6 +74,8 @@ class ManagedDevice {
   // Finds the process that an earlier daemon has started, or what has become of it. Once, before
   // all else. A device that was being deleted is left to remove().
   void recover();
+  // Once more what the host did not let happen.
+  void try_again();
 
   // Another connection to the running process.
   ApiResult<vmm::FileDescriptor> connect_another() const;
@@ -89,20 +93,25 @@ class ManagedDevice {
   ApiResult<void> launch(ensemble::vmm::v1::Configuration configuration);
   void ask_to_start(ensemble::vmm::v1::Configuration configuration);
   void ask_and_become(ensemble::vmm::v1::Request request, v1::DeviceState state, Done done);
+  ApiResult<void> forget_restart();
   void stop_process();
 
   // What the process does: managed_device_process.cc.
-  ApiResult<void> connect();
+  Result<void> connect();
   void watch_process();
+  void find_process();
+  void hold_process(pid_t id);
+  void lost(const Error& error);
+  void not_answered(const Error& error);
   void adopt(const ensemble::vmm::v1::Status& status);
   void handle_event(const ensemble::vmm::v1::Event& event);
   void link_closed();
-  void connect_again();
   void process_ended();
   void record_end(const std::optional<ensemble::vmm::v1::Stopped>& stopped,
                   std::optional<int> wait_status);
   bool wants_restart(v1::DeviceState state) const;
   void restart_later(std::chrono::milliseconds delay);
+  void restart();
   void kill_process();
   void remove_folder(const Done& done);
 
@@ -116,12 +125,15 @@ class ManagedDevice {
   StartedProcess process_;
   vmm::FdWatch process_watch_;  // Destroyed before the process's handle.
   std::unique_ptr<ProcessLink> link_;
-  std::unique_ptr<LoopTimer> link_timer_;
   std::unique_ptr<LoopTimer> kill_timer_;
   std::unique_ptr<LoopTimer> restart_timer_;
   std::vector<Done> start_waiting_;
   std::vector<Done> end_waiting_;
   bool stop_requested_ = false;
+  // What an earlier daemon's process does is not known yet.
+  bool is_searching_ = false;
+  // The store has the record as it is here.
+  bool is_stored_ = true;
 };
 
 }  // namespace ensemble::control

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -28,8 +29,6 @@ using google::protobuf::util::TimeUtil;
 constexpr std::uint32_t kUsualAttempts = 5;
 constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{30'000};
-// How long a process that has closed its connection may take to end.
-constexpr std::chrono::milliseconds kReconnectPause{500};
 constexpr std::size_t kLastLogLines = 20;
 
 v1::DeviceState to_state(proto::State state) {
@@ -62,6 +61,11 @@ std::optional<proto::Stopped> read_stopped(const std::string& folder) {
   return stopped;
 }
 
+// Whether nobody listens there any more. Anything else says more of this process than of the other.
+bool is_gone(const Error& error) {
+  return error.error_number() == ECONNREFUSED || error.error_number() == ENOENT;
+}
+
 std::chrono::milliseconds pause_before(std::uint32_t attempt) {
   const std::uint32_t doublings = std::min<std::uint32_t>(attempt, 10);
   return std::min<std::chrono::milliseconds>(kFirstPause * (1 << doublings), kLongestPause);
@@ -69,10 +73,10 @@ std::chrono::milliseconds pause_before(std::uint32_t attempt) {
 
 }  // namespace
 
-ApiResult<void> ManagedDevice::connect() {
+Result<void> ManagedDevice::connect() {
   auto socket = connect_to_process(folder());
   if (!socket) {
-    return internal(socket.error());
+    return std::unexpected(socket.error());
   }
   auto link =
       ProcessLink::create(surroundings_.loop, std::move(*socket),
@@ -85,7 +89,7 @@ ApiResult<void> ManagedDevice::connect() {
                                  link_closed();
                                }});
   if (!link) {
-    return internal(link.error());
+    return std::unexpected(link.error());
   }
   link_ = std::move(*link);
   return {};
@@ -113,29 +117,88 @@ void ManagedDevice::recover() {
     return;
   }
   stop_requested_ = state == v1::DEVICE_STATE_STOPPING || state == v1::DEVICE_STATE_DELETING;
-  if (!connect()) {
-    record_end(read_stopped(folder()), std::nullopt);
-    return;
+  is_searching_ = true;
+  find_process();
+}
+
+// Looks for the process that an earlier daemon has started, and asks what it does.
+void ManagedDevice::find_process() {
+  if (!link_) {
+    if (auto connected = connect(); !connected) {
+      lost(connected.error());
+      return;
+    }
   }
+  // Held before it answers: one that never does can be killed.
+  hold_process(static_cast<pid_t>(record_.status().process_id()));
   proto::Request request;
   request.mutable_get_status();
   link_->ask(std::move(request), [this](const Result<proto::Reply>& reply) {
     if (reply) {
       adopt(reply->status());
+    } else if (reply.error().error_number() == ETIMEDOUT) {
+      not_answered(reply.error());
     }
   });
 }
 
+void ManagedDevice::hold_process(pid_t id) {
+  if (!process_.handle) {
+    process_ = find_served_process(folder(), id);
+    if (process_.handle) {
+      watch_process();
+    }
+  }
+}
+
+// There is no connection to the process, and none can be made.
+void ManagedDevice::lost(const Error& error) {
+  if (!is_gone(error)) {
+    spdlog::warn("{}: {}; trying again", record_.name(), error.message());
+    surroundings_.try_later(record_.uid());
+  } else if (process_.handle) {
+    record_.mutable_status()->set_state_reason("its process stopped to answer and was killed");
+    kill_process();
+  } else {
+    record_end(read_stopped(folder()), std::nullopt);
+  }
+}
+
+// The process of an earlier daemon is there, and says nothing.
+void ManagedDevice::not_answered(const Error& error) {
+  if (stop_requested_) {
+    kill_process();
+  } else if (record_.status().state() == v1::DEVICE_STATE_STARTING) {
+    record_.mutable_status()->set_state_reason(error.message());
+    kill_process();
+  }
+  if (is_searching_) {
+    surroundings_.try_later(record_.uid());
+  }
+}
+
+void ManagedDevice::try_again() {
+  if (!is_stored_ && !store()) {
+    surroundings_.try_later(record_.uid());
+  }
+  if (is_searching_) {
+    find_process();
+  } else if (process_.handle && !link_) {
+    if (auto connected = connect(); !connected) {
+      lost(connected.error());
+    }
+  }
+}
+
 // An earlier daemon has started the process that is at the other end of the link.
 void ManagedDevice::adopt(const proto::Status& status) {
-  process_.id = static_cast<pid_t>(status.process_id());
-  process_.handle =
-      vmm::FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, process_.id, 0)));
+  hold_process(static_cast<pid_t>(status.process_id()));
   if (!process_.handle) {
-    return;  // It has just ended: the link tells.
+    surroundings_.try_later(record_.uid());  // If it has just ended, the link tells.
+    return;
   }
-  watch_process();
-  record_.mutable_status()->set_process_id(status.process_id());
+  is_searching_ = false;
+  record_.mutable_status()->set_process_id(static_cast<std::uint32_t>(process_.id));
   if (stop_requested_) {
     kill_process();
   } else if (status.state() == proto::STATE_EMPTY ||
@@ -161,23 +224,8 @@ void ManagedDevice::handle_event(const proto::Event& event) {
 
 void ManagedDevice::link_closed() {
   link_.reset();
-  if (!process_.handle) {
-    record_end(read_stopped(folder()), std::nullopt);
-    return;
-  }
   // It ends, or it has had enough of this connection.
-  auto timer = LoopTimer::create(surroundings_.loop, [this] { connect_again(); });
-  if (timer) {
-    link_timer_ = std::move(*timer);
-    link_timer_->set(kReconnectPause);
-  }
-}
-
-void ManagedDevice::connect_again() {
-  if (process_.handle && !link_ && !connect()) {
-    record_.mutable_status()->set_state_reason("its process stopped to answer and was killed");
-    kill_process();
-  }
+  surroundings_.try_later(record_.uid());
 }
 
 void ManagedDevice::process_ended() {
@@ -187,14 +235,16 @@ void ManagedDevice::process_ended() {
   const bool is_child = ::waitpid(process_.id, &status, WNOHANG) == process_.id;
   { const vmm::FileDescriptor closed = std::move(process_.handle); }
   process_.id = -1;
-  link_.reset();
+  if (const auto link = std::exchange(link_, nullptr)) {
+    link->give_up();
+  }
   record_end(read_stopped(folder()), is_child ? std::optional(status) : std::nullopt);
 }
 
 void ManagedDevice::record_end(const std::optional<proto::Stopped>& stopped,
                                std::optional<int> wait_status) {
   kill_timer_.reset();
-  link_timer_.reset();
+  is_searching_ = false;
   v1::DeviceStatus& status = *record_.mutable_status();
   status.set_process_id(0);
   if (status.state() == v1::DEVICE_STATE_DELETING) {
@@ -248,22 +298,27 @@ bool ManagedDevice::wants_restart(v1::DeviceState state) const {
 }
 
 void ManagedDevice::restart_later(std::chrono::milliseconds delay) {
-  auto timer = LoopTimer::create(surroundings_.loop, [this] {
-    begin(record_.status().restarts() + 1, [this](const ApiResult<void>& started) {
-      if (!started && record_.status().has_next_start_time()) {
-        // Nothing of it was recorded: a quota, or a file that is gone.
-        record_.mutable_status()->clear_next_start_time();
-        (void)become(v1::DEVICE_STATE_FAILED,
-                     "it was not started again: " + started.error().message());
-      }
-    });
-  });
+  auto timer = LoopTimer::create(surroundings_.loop, [this] { restart(); });
   if (timer) {
     restart_timer_ = std::move(*timer);
     restart_timer_->set(delay);
   } else {
     spdlog::error("{} is not started again: {}", record_.name(), timer.error().message());
   }
+}
+
+void ManagedDevice::restart() {
+  const auto at_once = std::make_shared<bool>(true);
+  begin(record_.status().restarts() + 1, [this, at_once](const ApiResult<void>& started) {
+    // What fails later is a device that has started and ended, and record_end()'s.
+    if (!started && *at_once && record_.status().has_next_start_time()) {
+      // Nothing of it was recorded: a quota, or a file that is gone.
+      record_.mutable_status()->clear_next_start_time();
+      (void)become(v1::DEVICE_STATE_FAILED,
+                   "it was not started again: " + started.error().message());
+    }
+  });
+  *at_once = false;
 }
 
 void ManagedDevice::kill_process() {

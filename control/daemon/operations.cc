@@ -89,11 +89,13 @@ void Operations::end(const std::string& name, const ApiResult<void>& result) {
   found->second.listeners.tell(last);
 }
 
-void Operations::discard(const std::string& name) {
-  if (auto removed = store_.remove_operation(name); !removed) {
+void Operations::discard(const std::vector<std::string>& names) {
+  if (auto removed = store_.remove_operations(names); !removed) {
     spdlog::error("{}", removed.error().message());
   }
-  entries_.erase(name);
+  for (const std::string& name : names) {
+    entries_.erase(name);
+  }
 }
 
 ApiResult<v1::Operation> Operations::get(const std::string& name) const {
@@ -170,11 +172,15 @@ void Operations::forget_old() {
     }
   }
   std::ranges::sort(ended);
+  std::vector<std::string> old;
   for (std::size_t i = 0; i < ended.size(); ++i) {
     if (ended[i].first >= oldest && ended.size() - i < kMostKept) {
       break;
     }
-    discard(ended[i].second);
+    old.push_back(ended[i].second);
+  }
+  if (!old.empty()) {
+    discard(old);
   }
 }
 

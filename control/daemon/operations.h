@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "control/daemon/api_error.h"
 #include "control/daemon/listeners.h"
@@ -29,7 +30,7 @@ class Operations {
                                std::function<void()> cancel);
   void end(const std::string& name, const ApiResult<void>& result);
   // Takes back one that has not begun.
-  void discard(const std::string& name);
+  void discard(const std::string& name) { discard(std::vector<std::string>{name}); }
 
   ApiResult<v1::Operation> get(const std::string& name) const;
   ApiResult<v1::ListOperationsResponse> list(const v1::ListOperationsRequest& request) const;
@@ -48,6 +49,7 @@ class Operations {
   };
 
   void forget_old();
+  void discard(const std::vector<std::string>& names);
 
   StateStore& store_;
   std::int64_t last_time_ = 0;

@@ -1,6 +1,11 @@
 #include "control/daemon/process_link.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <utility>
+#include <vector>
 
 namespace ensemble::control {
 
@@ -20,13 +25,54 @@ Result<std::unique_ptr<ProcessLink>> ProcessLink::create(vmm::EventLoop& loop,
     return std::unexpected(framed.error());
   }
   link->socket_ = std::move(*framed);
+  auto timer = LoopTimer::create(loop, [raw = link.get()] { raw->answer_overdue(); });
+  if (!timer) {
+    return std::unexpected(timer.error());
+  }
+  link->timer_ = std::move(*timer);
   return link;
 }
 
-void ProcessLink::ask(proto::Request request, ReplyHandler handler) {
+void ProcessLink::ask(proto::Request request, ReplyHandler handler,
+                      std::chrono::milliseconds patience) {
   request.set_id(++last_id_);
-  waiting_.emplace(last_id_, std::move(handler));
+  waiting_.emplace(last_id_,
+                   Waiting{.handler = std::move(handler), .deadline = Clock::now() + patience});
+  set_timer();
   socket_->send(request);
+}
+
+void ProcessLink::give_up() {
+  for (const auto& [id, each] : std::exchange(waiting_, {})) {
+    each.handler(std::unexpected(Error::from_errno("the device's process is gone", ECONNRESET)));
+  }
+}
+
+void ProcessLink::set_timer() {
+  if (waiting_.empty()) {
+    timer_->cancel();
+    return;
+  }
+  const auto next = std::ranges::min_element(
+      waiting_, {}, [](const auto& entry) { return entry.second.deadline; });
+  timer_->set(next->second.deadline - Clock::now());
+}
+
+void ProcessLink::answer_overdue() {
+  std::vector<ReplyHandler> overdue;
+  const auto now = Clock::now();
+  std::erase_if(waiting_, [&](auto& entry) {
+    const bool late = entry.second.deadline <= now;
+    if (late) {
+      overdue.push_back(std::move(entry.second.handler));
+    }
+    return late;
+  });
+  set_timer();
+  // From here on the link may be gone: a handler may destroy it.
+  for (const ReplyHandler& handler : overdue) {
+    handler(std::unexpected(Error::from_errno("the device's process does not answer", ETIMEDOUT)));
+  }
 }
 
 Result<bool> ProcessLink::take(MessageReader& reader) {
@@ -46,11 +92,12 @@ Result<bool> ProcessLink::take(MessageReader& reader) {
 }
 
 void ProcessLink::answer(const proto::Reply& reply) {
-  const auto found = waiting_.extract(reply.id());
+  auto found = waiting_.extract(reply.id());
   if (found.empty()) {
     return;
   }
-  const ReplyHandler handler = found.mapped();
+  set_timer();
+  const ReplyHandler handler = std::move(found.mapped().handler);
   if (reply.has_failure()) {
     handler(fail("{}", reply.failure().message()));
   } else {
@@ -59,11 +106,8 @@ void ProcessLink::answer(const proto::Reply& reply) {
 }
 
 void ProcessLink::closed(const std::optional<Error>& error) {
-  const auto waiting = std::exchange(waiting_, {});
   const auto last = handlers_.closed;
-  for (const auto& [id, handler] : waiting) {
-    handler(fail("the device's process is gone"));
-  }
+  give_up();
   last(error);
 }
 

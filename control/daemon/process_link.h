@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 
+#include "control/daemon/loop_timer.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/framed_socket.h"
 #include "vmm/error.h"
@@ -18,13 +20,17 @@ namespace ensemble::control {
 // loop's thread; all handlers run there.
 class ProcessLink {
  public:
+  // How long a process may take to answer.
+  static constexpr std::chrono::milliseconds kPatience{10'000};
+
   struct Handlers {
     std::function<void(const ensemble::vmm::v1::Event& event)> event;
     // The process has closed the connection, or broken the protocol as the Error says. All
     // outstanding requests have been answered with an Error before. May destroy the link.
     std::function<void(std::optional<Error> error)> closed;
   };
-  // Gets the reply, or an Error: the process refused, in its words, or is gone.
+  // Gets the reply, or an Error: the process refused, in its words; it did not answer in time
+  // (ETIMEDOUT); or it is gone (ECONNRESET).
   using ReplyHandler = std::function<void(Result<ensemble::vmm::v1::Reply> reply)>;
 
   // Takes ownership of the connected socket. `loop` outlives the link.
@@ -33,19 +39,32 @@ class ProcessLink {
 
   // Sends a request, whose id is set here. The handler is called once, unless the link is destroyed
   // before.
-  void ask(ensemble::vmm::v1::Request request, ReplyHandler handler);
+  void ask(ensemble::vmm::v1::Request request, ReplyHandler handler,
+           std::chrono::milliseconds patience = kPatience);
+
+  // Answers all that waits: the process is gone. Before the link is destroyed.
+  void give_up();
 
  private:
+  using Clock = std::chrono::steady_clock;
+  struct Waiting {
+    ReplyHandler handler;
+    Clock::time_point deadline;
+  };
+
   explicit ProcessLink(Handlers handlers) : handlers_(std::move(handlers)) {}
 
   Result<bool> take(MessageReader& reader);
   void answer(const ensemble::vmm::v1::Reply& reply);
   void closed(const std::optional<Error>& error);
+  void set_timer();
+  void answer_overdue();
 
   Handlers handlers_;
   std::unique_ptr<FramedSocket> socket_;
   std::uint64_t last_id_ = 0;
-  std::map<std::uint64_t, ReplyHandler> waiting_;
+  std::map<std::uint64_t, Waiting> waiting_;
+  std::unique_ptr<LoopTimer> timer_;
 };
 
 }  // namespace ensemble::control

@@ -4,22 +4,21 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "control/daemon/device_record.h"
 #include "control/daemon/page.h"
 #include "control/small_file.h"
 #include "device-model/profile_json.h"
 #include "device-model/profile_loader.h"
+#include "device-model/yaml_tree.h"
 
 namespace ensemble::control {
 namespace {
 
 constexpr std::string_view kPrefix = "profiles/";
-constexpr std::size_t kLongestText = std::size_t{256} << 10;
-
-Result<device::Profile> parse(const std::string& id, const std::string& text) {
-  return device::parse_profile(text, id + ".yaml");
-}
+constexpr std::size_t kLongestText = device::kMaximumYamlBytes;
+constexpr std::size_t kMostProfiles = 1000;
 
 std::string resolved(const device::Profile& profile) {
   return device::to_json(profile).dump(2, ' ', false,
@@ -30,12 +29,6 @@ std::unexpected<ApiError> broken(const std::string& id, const Error& error) {
   return std::unexpected(
       ApiError(grpc::FAILED_PRECONDITION, "PROFILE_BROKEN",
                fmt::format("the profile '{}' cannot be used: {}", id, error.message())));
-}
-
-const device::ProfileEntry* find_entry(const std::vector<device::ProfileEntry>& entries,
-                                       const std::string& id) {
-  const auto found = std::ranges::find(entries, id, &device::ProfileEntry::name);
-  return found == entries.end() ? nullptr : &*found;
 }
 
 std::unexpected<ApiError> no_profile(const std::string& name) {
@@ -52,12 +45,19 @@ std::string ProfileStore::id_of(const std::string& name) {
 }
 
 ApiResult<std::string> ProfileStore::own_text(const std::string& id) const {
-  auto own = store_.profiles();
+  auto own = store_.profile_text(id);
   if (!own) {
     return internal(own.error());
   }
-  const auto found = std::ranges::find(*own, id, &std::pair<std::string, std::string>::first);
-  return found == own->end() ? std::string() : found->second;
+  return own->value_or("");
+}
+
+Result<device::Profile> ProfileStore::parse(const std::string& id, const std::string& text) const {
+  return device::parse_foreign_profile(
+      text, id, [this](const std::string& name) -> std::optional<std::string> {
+        auto own = store_.profile_text(name);
+        return own ? std::move(*own) : std::nullopt;
+      });
 }
 
 ApiResult<device::Profile> ProfileStore::load(const std::string& name) const {
@@ -69,12 +69,10 @@ ApiResult<device::Profile> ProfileStore::load(const std::string& name) const {
   if (!text) {
     return std::unexpected(text.error());
   }
-  const auto installed = device::list_profiles();
-  const device::ProfileEntry* entry = find_entry(installed, id);
-  if (text->empty() && entry == nullptr) {
+  if (text->empty() && !device::find_profile(id)) {
     return no_profile(name);
   }
-  auto profile = text->empty() ? device::load_profile(entry->path.string()) : parse(id, *text);
+  auto profile = text->empty() ? device::load_profile(id) : parse(id, *text);
   if (!profile) {
     return broken(id, profile.error());
   }
@@ -85,7 +83,7 @@ ApiResult<v1::ListProfilesResponse> ProfileStore::list(
     const v1::ListProfilesRequest& request) const {
   const auto size = page_size(request.page_size());
   const auto start = parse_page_token(request.page_token(), {});
-  auto own = store_.profiles();
+  auto own = store_.profile_ids();
   if (!size || !start || !own) {
     return !size    ? std::unexpected(size.error())
            : !start ? std::unexpected(start.error())
@@ -95,7 +93,7 @@ ApiResult<v1::ListProfilesResponse> ProfileStore::list(
   for (const device::ProfileEntry& entry : device::list_profiles()) {
     installed[entry.name] = true;
   }
-  for (const auto& [id, text] : *own) {
+  for (const std::string& id : *own) {
     installed[id] = false;
   }
   v1::ListProfilesResponse response;
@@ -145,7 +143,7 @@ ApiResult<v1::ValidateProfileResponse> ProfileStore::validate(
     const v1::ValidateProfileRequest& request) const {
   if (request.text().size() > kLongestText) {
     return invalid_argument("text", fmt::format("{} bytes", request.text().size()),
-                            "at most 262144 bytes");
+                            fmt::format("at most {} bytes", kLongestText));
   }
   const std::string id = request.profile_id().empty() ? "profile" : request.profile_id();
   if (!is_device_id(id)) {
@@ -179,6 +177,15 @@ ApiResult<v1::Profile> ProfileStore::put(const v1::PutProfileRequest& request) {
         ApiError(grpc::INVALID_ARGUMENT, "PROFILE_BROKEN", checked->problems(0).message())
             .about("text", request.text(), "a valid profile"));
   }
+  const auto own = store_.profile_ids();
+  if (!own) {
+    return internal(own.error());
+  }
+  if (own->size() >= kMostProfiles && std::ranges::find(*own, id) == own->end()) {
+    return exhausted(
+        "TOO_MANY_PROFILES",
+        fmt::format("the daemon keeps {} profiles, as many as it may; delete one", own->size()));
+  }
   if (auto stored = store_.put_profile(id, request.text()); !stored) {
     return internal(stored.error());
   }
@@ -191,7 +198,7 @@ ApiResult<void> ProfileStore::remove(const std::string& name) {
   if (!text) {
     return std::unexpected(text.error());
   }
-  if (text->empty() && find_entry(device::list_profiles(), id) != nullptr) {
+  if (text->empty() && device::find_profile(id)) {
     return failed_precondition("PROFILE_INSTALLED",
                                fmt::format("the profile '{}' came with Ensemble and cannot be "
                                            "deleted",

@@ -29,6 +29,7 @@ class ProfileStore {
 
  private:
   ApiResult<std::string> own_text(const std::string& id) const;
+  Result<device::Profile> parse(const std::string& id, const std::string& text) const;
 
   StateStore& store_;
 };

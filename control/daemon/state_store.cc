@@ -59,7 +59,7 @@ class StateStore::Statement {
   sqlite3_stmt* statement_ = nullptr;
 };
 
-Result<StateStore> StateStore::open(const std::string& path) {
+Result<StateStore> StateStore::open(const std::string& path, bool may_be_new) {
   sqlite3* database = nullptr;
   const int opened =
       sqlite3_open_v2(path.c_str(), &database,
@@ -68,7 +68,7 @@ Result<StateStore> StateStore::open(const std::string& path) {
   if (opened != SQLITE_OK) {
     return std::unexpected(store.error(fmt::format("cannot open the state file '{}'", path)));
   }
-  if (auto prepared = store.prepare_schema(path); !prepared) {
+  if (auto prepared = store.prepare_schema(path, may_be_new); !prepared) {
     return std::unexpected(prepared.error());
   }
   return store;
@@ -78,25 +78,37 @@ StateStore::~StateStore() {
   sqlite3_close(database_);
 }
 
-Result<void> StateStore::prepare_schema(const std::string& path) {
-  // One daemon at a time has the file, and keeps it.
+// Has the file for this process alone, and looks through it.
+Result<void> StateStore::take(const std::string& path) {
   const auto set = execute(
       "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
       "BEGIN EXCLUSIVE; COMMIT;");
-  const int code = sqlite3_errcode(database_);
-  if (!set && code == SQLITE_BUSY) {
-    return fail("the state file '{}' is in use by another daemon; end that one first", path);
-  }
-  std::string verdict = set ? "" : set.error().message();
+  std::string verdict;
   if (set) {
     Statement check(database_, "PRAGMA quick_check(1)");
-    verdict = check.step() == SQLITE_ROW ? check.bytes(0) : std::string(sqlite3_errmsg(database_));
+    verdict = check.step() == SQLITE_ROW ? check.bytes(0) : "";
   }
-  if (verdict != "ok") {
+  if (verdict == "ok") {
+    return {};
+  }
+  const int code = sqlite3_errcode(database_);
+  if (code == SQLITE_BUSY) {
+    return fail("the state file '{}' is in use by another daemon; end that one first", path);
+  }
+  if (!verdict.empty() || code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
     return fail(
-        "the state file '{}' is damaged ({}); restore it from a copy, or move it away to begin "
-        "without devices",
-        path, verdict);
+        "the state file '{}' is damaged ({}); restore it from a copy (devices that the copy does "
+        "not know are stopped and removed), or move it away together with the directory 'devices' "
+        "beside it to begin without devices",
+        path, verdict.empty() ? sqlite3_errmsg(database_) : verdict);
+  }
+  return fail("the state file '{}' cannot be used: {}; nothing is wrong with what it holds", path,
+              sqlite3_errmsg(database_));
+}
+
+Result<void> StateStore::prepare_schema(const std::string& path, bool may_be_new) {
+  if (auto taken = take(path); !taken) {
+    return taken;
   }
   Statement version(database_, "PRAGMA user_version");
   const std::int64_t found = version.step() == SQLITE_ROW ? version.integer(0) : -1;
@@ -106,25 +118,44 @@ Result<void> StateStore::prepare_schema(const std::string& path) {
         "start that version",
         path, found, kSchemaVersion);
   }
-  return found == 0 ? execute((std::string("BEGIN;") + kSchema + "COMMIT;").c_str())
-                    : Result<void>{};
+  if (found != 0) {
+    return {};
+  }
+  if (!may_be_new) {
+    return fail(
+        "the state file '{}' is new, but there are devices in the directory 'devices' beside it; "
+        "restore the file from a copy, or move that directory away to begin without devices",
+        path);
+  }
+  return execute((std::string("BEGIN;") + kSchema + "COMMIT;").c_str());
 }
 
 Result<std::vector<v1::Device>> StateStore::devices() {
   return records<v1::Device>("SELECT record FROM device ORDER BY created, rowid");
 }
 
-Result<void> StateStore::put(const v1::Device& device) {
+Result<void> StateStore::add(const v1::Device& device) {
   const std::string record = device.SerializeAsString();
   Statement statement(database_,
-                      "INSERT INTO device (uid, id, created, record) VALUES (?1, ?2, ?3, ?4)"
-                      " ON CONFLICT (uid) DO UPDATE SET record = ?4");
+                      "INSERT INTO device (uid, id, created, record) VALUES (?1, ?2, ?3, ?4)");
   statement.text(1, device.uid())
       .text(2, device.name())
       .number(3, nanoseconds(device.create_time()))
       .blob(4, record);
   if (statement.step() != SQLITE_DONE) {
     return std::unexpected(error("cannot store " + device.name()));
+  }
+  return {};
+}
+
+Result<void> StateStore::replace(const v1::Device& device) {
+  const std::string record = device.SerializeAsString();
+  Statement statement(database_, "UPDATE device SET record = ?2 WHERE uid = ?1");
+  if (statement.text(1, device.uid()).blob(2, record).step() != SQLITE_DONE) {
+    return std::unexpected(error("cannot store " + device.name()));
+  }
+  if (sqlite3_changes(database_) != 1) {
+    return fail("cannot store {}: it was deleted", device.name());
   }
   return {};
 }
@@ -151,21 +182,43 @@ Result<void> StateStore::put(const v1::Operation& operation) {
   return {};
 }
 
-Result<void> StateStore::remove_operation(const std::string& name) {
-  return remove("DELETE FROM operation WHERE name = ?1", name);
+Result<void> StateStore::remove_operations(const std::vector<std::string>& names) {
+  auto done = execute("BEGIN");
+  for (auto name = names.begin(); done && name != names.end(); ++name) {
+    done = remove("DELETE FROM operation WHERE name = ?1", *name);
+  }
+  if (done) {
+    done = execute("COMMIT");
+  }
+  if (!done) {
+    (void)execute("ROLLBACK");
+  }
+  return done;
 }
 
-Result<std::vector<std::pair<std::string, std::string>>> StateStore::profiles() {
-  std::vector<std::pair<std::string, std::string>> found;
-  Statement statement(database_, "SELECT id, text FROM profile ORDER BY id");
+Result<std::vector<std::string>> StateStore::profile_ids() {
+  std::vector<std::string> found;
+  Statement statement(database_, "SELECT id FROM profile ORDER BY id");
   int result = SQLITE_ROW;
   while ((result = statement.step()) == SQLITE_ROW) {
-    found.emplace_back(statement.bytes(0), statement.bytes(1));
+    found.push_back(statement.bytes(0));
   }
   if (result != SQLITE_DONE) {
     return std::unexpected(error("cannot read the profiles"));
   }
   return found;
+}
+
+Result<std::optional<std::string>> StateStore::profile_text(const std::string& id) {
+  Statement statement(database_, "SELECT text FROM profile WHERE id = ?1");
+  const int result = statement.text(1, id).step();
+  if (result == SQLITE_ROW) {
+    return statement.bytes(0);
+  }
+  if (result != SQLITE_DONE) {
+    return std::unexpected(error("cannot read the profile '" + id + "'"));
+  }
+  return std::nullopt;
 }
 
 Result<void> StateStore::put_profile(const std::string& id, const std::string& text) {

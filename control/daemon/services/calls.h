@@ -3,13 +3,17 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <chrono>
 #include <deque>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
 
 #include "control/daemon/api_error.h"
 #include "control/daemon/listeners.h"
+#include "control/daemon/loop_timer.h"
 #include "vmm/event_loop.h"
 
 namespace ensemble::control {
@@ -38,17 +42,62 @@ grpc::ServerUnaryReactor* serve(vmm::EventLoop& loop, grpc::CallbackServerContex
   return reactor;
 }
 
+// A unary call whose answer takes a while. It ends once: with the answer, with the client's going,
+// or with the daemon's end. Destroys itself once gRPC has done with it.
+template <typename Response>
+class LaterCall : public grpc::ServerUnaryReactor {
+ public:
+  LaterCall(vmm::EventLoop& loop, Listeners<>& closing, Response* response)
+      : loop_(loop), closing_(closing), response_(response) {}
+
+  template <typename Work>
+  void enter(Work work) {
+    loop_.post([this, work = std::move(work)] {
+      closing_id_ = closing_.add([this] { finish(std::unexpected(daemon_ends())); });
+      work([this, alive = std::weak_ptr(alive_)](ApiResult<Response> result) {
+        if (!alive.expired()) {
+          finish(std::move(result));
+        }
+      });
+    });
+  }
+
+  void OnCancel() override {
+    loop_.post([this] {
+      finish(std::unexpected(ApiError(grpc::CANCELLED, "CANCELLED", "the client has gone")));
+    });
+  }
+  void OnDone() override {
+    // Behind all that this has posted.
+    loop_.post([this] {
+      closing_.remove(closing_id_);
+      delete this;
+    });
+  }
+
+ private:
+  void finish(ApiResult<Response> result) {
+    if (!std::exchange(finished_, true)) {
+      answer(this, response_, std::move(result));
+    }
+  }
+
+  vmm::EventLoop& loop_;
+  Listeners<>& closing_;
+  Response* response_;
+  std::uint64_t closing_id_ = 0;
+  bool finished_ = false;
+  // The answer may come when the call is over.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
 // Serves a unary call with `work`, which gets a function to call once with the result.
 template <typename Response, typename Work>
-grpc::ServerUnaryReactor* serve_later(vmm::EventLoop& loop, grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* serve_later(vmm::EventLoop& loop, Listeners<>& closing,
                                       Response* response, Work work) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  loop.post([reactor, response, work = std::move(work)] {
-    work([reactor, response](ApiResult<Response> result) {
-      answer(reactor, response, std::move(result));
-    });
-  });
-  return reactor;
+  auto* call = new LaterCall<Response>(loop, closing, response);  // Destroys itself.
+  call->enter(std::move(work));
+  return call;
 }
 
 // A call that sends a stream: `Reactor` is one of gRPC's. All but its constructor, and what gRPC
@@ -58,6 +107,10 @@ class StreamCall : public Reactor {
  public:
   // Most bytes of responses that wait for the client.
   static constexpr std::size_t kQueueLimit = std::size_t{1} << 20;
+  // Most of them that a call has wait of its own accord.
+  static constexpr std::size_t kQueueRoom = std::size_t{64} << 10;
+  // How long a client may take to read how its call ended.
+  static constexpr std::chrono::seconds kStatusPatience{30};
 
   // Not from a reactor's constructor: begin() is virtual.
   void enter() {
@@ -76,22 +129,26 @@ class StreamCall : public Reactor {
     loop_.post([this, ok] { written(ok); });
   }
   void OnDone() override {
+    {
+      const std::lock_guard guard(context_mutex_);
+      context_ = nullptr;
+    }
     // Behind all that this has posted.
     loop_.post([this] {
-      closing_.remove(closing_id_);
-      end();
+      release();
       delete this;
     });
   }
 
  protected:
-  StreamCall(vmm::EventLoop& loop, Listeners<>& closing) : loop_(loop), closing_(closing) {}
+  StreamCall(vmm::EventLoop& loop, Listeners<>& closing, grpc::CallbackServerContext* context)
+      : loop_(loop), closing_(closing), context_(context) {}
 
   // The call has come.
   virtual void begin() = 0;
   // Everything that was sent is on its way: there is room for more.
   virtual void drained() {}
-  // The call is over, however it ended; nothing may call this object any more.
+  // The call is over, however it ended: nothing of it is wanted any more.
   virtual void end() {}
 
   // Queues a response. A client that does not read ends with RESOURCE_EXHAUSTED.
@@ -124,14 +181,40 @@ class StreamCall : public Reactor {
     if (!std::exchange(finished_, true)) {
       queue_.clear();
       this->Finish(std::move(status));
+      release();
+      give_up_later();
     }
   }
 
+  bool has_room() const { return queued_ < kQueueRoom && !finished_; }
   bool is_idle() const { return queue_.empty() && !current_ && !finished_; }
   bool is_finished() const { return finished_; }
   vmm::EventLoop& loop() { return loop_; }
 
  private:
+  void release() {
+    if (!std::exchange(released_, true)) {
+      closing_.remove(closing_id_);
+      end();
+    }
+  }
+
+  // gRPC sends the status behind what is under way, which a client that does not read keeps there.
+  void give_up_later() {
+    auto timer = current_ ? LoopTimer::create(loop_,
+                                              [this] {
+                                                const std::lock_guard guard(context_mutex_);
+                                                if (context_ != nullptr) {
+                                                  context_->TryCancel();
+                                                }
+                                              })
+                          : Result<std::unique_ptr<LoopTimer>>(nullptr);
+    if (timer && *timer != nullptr) {
+      timer_ = std::move(*timer);
+      timer_->set(kStatusPatience);
+    }
+  }
+
   void write() {
     if (current_ || queue_.empty() || finished_) {
       return;
@@ -166,6 +249,10 @@ class StreamCall : public Reactor {
   std::size_t queued_ = 0;
   std::optional<grpc::Status> last_;
   bool finished_ = false;
+  bool released_ = false;
+  std::recursive_mutex context_mutex_;    // gRPC may call OnDone from within TryCancel.
+  grpc::CallbackServerContext* context_;  // Null once gRPC has done with it.
+  std::unique_ptr<LoopTimer> timer_;
 };
 
 }  // namespace ensemble::control

@@ -21,8 +21,8 @@ using Bidi = grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>;
 // One viewer of a console. Output comes from the console's log, at the viewer's own pace.
 class Attachment : public StreamCall<Bidi, v1::AttachResponse> {
  public:
-  explicit Attachment(ServiceContext& context)
-      : StreamCall(context.loop, context.closing), context_(context) {}
+  Attachment(ServiceContext& context, grpc::CallbackServerContext* call)
+      : StreamCall(context.loop, context.closing, call), context_(context) {}
 
   void OnReadDone(bool ok) override {
     loop().post([this, ok] { received(ok); });
@@ -37,9 +37,8 @@ class Attachment : public StreamCall<Bidi, v1::AttachResponse> {
     if (is_finished()) {
       return;
     }
-    if (!ok) {
-      finish(grpc::Status::OK);  // The client has ended its half.
-      return;
+    if (!ok && !device_.empty()) {
+      return;  // The client types no more. It goes on looking.
     }
     const auto done = device_.empty() ? attach() : obey();
     if (!done) {
@@ -87,7 +86,9 @@ class Attachment : public StreamCall<Bidi, v1::AttachResponse> {
       resize(begin.size());
     }
     drained();
-    StartRead(&request_);
+    if (!is_finished()) {
+      StartRead(&request_);
+    }
     return {};
   }
 
@@ -170,8 +171,8 @@ class ConsoleService final : public v1::Console::CallbackService {
  public:
   explicit ConsoleService(ServiceContext& context) : context_(context) {}
 
-  Bidi* Attach(grpc::CallbackServerContext*) override {
-    auto* attachment = new Attachment(context_);  // Destroys itself.
+  Bidi* Attach(grpc::CallbackServerContext* call) override {
+    auto* attachment = new Attachment(context_, call);  // Destroys itself.
     attachment->enter();
     return attachment;
   }

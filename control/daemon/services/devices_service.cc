@@ -2,6 +2,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "control/daemon/device_filter.h"
 #include "control/daemon/device_record.h"
@@ -19,8 +20,10 @@ using Done = ManagedDevice::Done;
 // Tells one client of the devices that match, from the beginning of its watch on.
 class DeviceWatch : public StreamCall<grpc::ServerWriteReactor<v1::DeviceEvent>, v1::DeviceEvent> {
  public:
-  DeviceWatch(ServiceContext& context, std::string filter)
-      : StreamCall(context.loop, context.closing), context_(context), text_(std::move(filter)) {}
+  DeviceWatch(ServiceContext& context, Context* call, std::string filter)
+      : StreamCall(context.loop, context.closing, call),
+        context_(context),
+        text_(std::move(filter)) {}
 
  private:
   void begin() override {
@@ -30,17 +33,33 @@ class DeviceWatch : public StreamCall<grpc::ServerWriteReactor<v1::DeviceEvent>,
       return;
     }
     filter_ = std::move(*filter);
-    context_.devices.for_each(
-        [this](const v1::Device& device) { tell(v1::DeviceEvent::KIND_ADDED, device); });
-    v1::DeviceEvent current;
-    current.set_kind(v1::DeviceEvent::KIND_CURRENT);
-    *current.mutable_time() = now();
-    send(std::move(current));
-    watch_ = context_.devices.watch(
-        [this](v1::DeviceEvent::Kind kind, const v1::Device& device) { tell(kind, device); });
+    watch_ = context_.devices.watch([this](v1::DeviceEvent::Kind kind, const v1::Device& device) {
+      if (is_current_ || !(place_ < DeviceTable::place_of(device))) {
+        tell(kind, device);
+      }
+    });
+    drained();
   }
 
   void end() override { context_.devices.unwatch(watch_); }
+
+  // What there is goes out at the client's pace; what happens to a device that it has not come to
+  // yet, it will find there.
+  void drained() override {
+    while (!is_current_ && has_room()) {
+      const v1::Device* device = context_.devices.next(place_);
+      if (device != nullptr) {
+        place_ = DeviceTable::place_of(*device);
+        tell(v1::DeviceEvent::KIND_ADDED, *device);
+        continue;
+      }
+      is_current_ = true;
+      v1::DeviceEvent current;
+      current.set_kind(v1::DeviceEvent::KIND_CURRENT);
+      *current.mutable_time() = now();
+      send(std::move(current));
+    }
+  }
 
   void tell(v1::DeviceEvent::Kind kind, const v1::Device& device) {
     const bool matches = kind != v1::DeviceEvent::KIND_DELETED && filter_.matches(device);
@@ -66,6 +85,8 @@ class DeviceWatch : public StreamCall<grpc::ServerWriteReactor<v1::DeviceEvent>,
   const std::string text_;
   DeviceFilter filter_;
   std::set<std::string> shown_;  // Uids.
+  PageStart place_;              // Of the last device that was there and has been looked at.
+  bool is_current_ = false;
   std::uint64_t watch_ = 0;
 };
 
@@ -82,7 +103,7 @@ class DevicesService final : public v1::Devices::CallbackService {
   Unary* GetDevice(Context* call, const v1::GetDeviceRequest* request,
                    v1::Device* response) override {
     return serve(context_.loop, call, response, [this, request]() -> ApiResult<v1::Device> {
-      const auto device = context_.devices.find(request->name());
+      const auto device = context_.devices.find_by_digits(request->name());
       if (!device) {
         return std::unexpected(device.error());
       }
@@ -121,6 +142,12 @@ class DevicesService final : public v1::Devices::CallbackService {
   Unary* DeleteDevice(Context* call, const v1::DeleteDeviceRequest* request,
                       v1::Operation* response) override {
     return serve(context_.loop, call, response, [this, request]() -> ApiResult<v1::Operation> {
+      if (const auto named = context_.devices.find(request->name())) {
+        const auto found = under_way_.find({"delete", (*named)->record().uid()});
+        if (found != under_way_.end()) {
+          return context_.operations.get(found->second);
+        }
+      }
       const auto device = context_.devices.check_delete(*request);
       if (!device) {
         return std::unexpected(device.error());
@@ -130,22 +157,22 @@ class DevicesService final : public v1::Devices::CallbackService {
     });
   }
 
-  Unary* PauseDevice(Context* call, const v1::PauseDeviceRequest* request,
+  Unary* PauseDevice(Context*, const v1::PauseDeviceRequest* request,
                      v1::Device* response) override {
-    return change(call, request->name(), response, &ManagedDevice::pause);
+    return change(request->name(), response, &ManagedDevice::pause);
   }
-  Unary* ResumeDevice(Context* call, const v1::ResumeDeviceRequest* request,
+  Unary* ResumeDevice(Context*, const v1::ResumeDeviceRequest* request,
                       v1::Device* response) override {
-    return change(call, request->name(), response, &ManagedDevice::resume);
+    return change(request->name(), response, &ManagedDevice::resume);
   }
-  Unary* ResetDevice(Context* call, const v1::ResetDeviceRequest* request,
+  Unary* ResetDevice(Context*, const v1::ResetDeviceRequest* request,
                      v1::Device* response) override {
-    return change(call, request->name(), response, &ManagedDevice::reset);
+    return change(request->name(), response, &ManagedDevice::reset);
   }
 
   grpc::ServerWriteReactor<v1::DeviceEvent>* WatchDevices(
-      Context*, const v1::WatchDevicesRequest* request) override {
-    auto* watch = new DeviceWatch(context_, request->filter());  // Destroys itself.
+      Context* call, const v1::WatchDevicesRequest* request) override {
+    auto* watch = new DeviceWatch(context_, call, request->filter());  // Destroys itself.
     watch->enter();
     return watch;
   }
@@ -158,9 +185,9 @@ class DevicesService final : public v1::Devices::CallbackService {
     }
     const v1::Device& record = (*device)->record();
     const std::string uid = record.uid();
-    if (const auto under_way = starting_.find(uid);
-        under_way != starting_.end() && record.status().state() == v1::DEVICE_STATE_STARTING) {
-      return context_.operations.get(under_way->second);
+    if (const auto found = under_way_.find({"start", uid});
+        found != under_way_.end() && record.status().state() == v1::DEVICE_STATE_STARTING) {
+      return context_.operations.get(found->second);
     }
     const auto cancel = [this, key = record.name(), uid] {
       const auto found = context_.devices.find(key);
@@ -168,21 +195,14 @@ class DevicesService final : public v1::Devices::CallbackService {
         (*found)->stop([](const ApiResult<void>&) {});
       }
     };
-    auto operation =
-        operate("start", **device, cancel, [&](const Done& done) { (*device)->start(done); });
-    if (operation && !operation->done()) {
-      starting_[uid] = operation->name();
-    } else {
-      starting_.erase(uid);
-    }
-    return operation;
+    return operate("start", **device, cancel, [&](const Done& done) { (*device)->start(done); });
   }
 
   // Does `work` as an operation. What is refused at once is the call's own error.
   template <typename Work>
   ApiResult<v1::Operation> operate(const std::string& verb, const ManagedDevice& device,
                                    std::function<void()> cancel, Work work) {
-    const std::string uid = device.record().uid();
+    const std::pair key(verb, device.record().uid());
     auto name = context_.operations.begin(verb, device.record().name(), std::move(cancel));
     if (!name) {
       return std::unexpected(name.error());
@@ -192,15 +212,15 @@ class DevicesService final : public v1::Devices::CallbackService {
       ApiResult<void> refused;
     };
     const auto progress = std::make_shared<Progress>();
-    work([this, progress, uid, verb, name = *name](const ApiResult<void>& result) {
+    work([this, progress, key, name = *name](const ApiResult<void>& result) {
       if (!result && progress->at_once) {
         progress->refused = result;
         return;
       }
       context_.operations.end(name, result);
-      if (const auto found = starting_.find(uid);
-          found != starting_.end() && found->second == name) {
-        starting_.erase(found);
+      if (const auto found = under_way_.find(key);
+          found != under_way_.end() && found->second == name) {
+        under_way_.erase(found);
       }
     });
     progress->at_once = false;
@@ -208,12 +228,16 @@ class DevicesService final : public v1::Devices::CallbackService {
       context_.operations.discard(*name);
       return std::unexpected(progress->refused.error());
     }
-    return context_.operations.get(*name);
+    auto operation = context_.operations.get(*name);
+    if (operation && !operation->done()) {
+      under_way_[key] = *name;
+    }
+    return operation;
   }
 
-  Unary* change(Context* call, const std::string& name, v1::Device* response,
+  Unary* change(const std::string& name, v1::Device* response,
                 void (ManagedDevice::*action)(Done done)) {
-    return serve_later(context_.loop, call, response, [this, name, action](auto done) {
+    return serve_later(context_.loop, context_.closing, response, [this, name, action](auto done) {
       const auto device = context_.devices.find(name);
       if (!device) {
         done(std::unexpected(device.error()));
@@ -233,7 +257,8 @@ class DevicesService final : public v1::Devices::CallbackService {
   }
 
   ServiceContext& context_;
-  std::map<std::string, std::string> starting_;  // The operation by the device's uid.
+  // Names of operations, by their verbs and their devices' uids.
+  std::map<std::pair<std::string, std::string>, std::string> under_way_;
 };
 
 }  // namespace

@@ -61,9 +61,9 @@ class HostService final : public v1::Host::CallbackService {
                  [this]() -> ApiResult<v1::HostInformation> { return describe(); });
   }
 
-  Unary* GetDeviceMetrics(Context* call, const v1::GetDeviceMetricsRequest* request,
+  Unary* GetDeviceMetrics(Context*, const v1::GetDeviceMetricsRequest* request,
                           v1::DeviceMetrics* response) override {
-    return serve_later(context_.loop, call, response, [this, request](auto done) {
+    return serve_later(context_.loop, context_.closing, response, [this, request](auto done) {
       const auto device = context_.devices.find(request->name());
       if (!device) {
         done(std::unexpected(device.error()));

@@ -22,8 +22,9 @@ constexpr std::uint32_t kMostLines = 1'000'000;
 // Sends a device's logs at the client's own pace.
 class LogStream : public StreamCall<grpc::ServerWriteReactor<v1::LogChunk>, v1::LogChunk> {
  public:
-  LogStream(ServiceContext& context, const v1::ReadLogsRequest& request)
-      : StreamCall(context.loop, context.closing), context_(context), request_(request) {}
+  LogStream(ServiceContext& context, grpc::CallbackServerContext* call,
+            const v1::ReadLogsRequest& request)
+      : StreamCall(context.loop, context.closing, call), context_(context), request_(request) {}
 
  private:
   void begin() override {
@@ -62,13 +63,19 @@ class LogStream : public StreamCall<grpc::ServerWriteReactor<v1::LogChunk>, v1::
         process_->skip_to_last_lines(request_.tail_lines());
       }
     }
-    since_ns_ = request_.has_since()
-                    ? std::max<std::int64_t>(TimeUtil::TimestampToNanoseconds(request_.since()), 0)
-                    : 0;
+    since_ns_ = request_.has_since() ? to_nanoseconds(request_.since()) : 0;
     if (request_.follow()) {
       follow(folder, (*device)->record().uid());
     }
     return {};
+  }
+
+  // Times before 1970 as 1970, those that 64 bits do not hold as the last one that they do.
+  static std::int64_t to_nanoseconds(const google::protobuf::Timestamp& time) {
+    constexpr std::int64_t kLastSecond = INT64_MAX / 1'000'000'000 - 1;
+    return time.seconds() > kLastSecond
+               ? INT64_MAX
+               : std::max<std::int64_t>(TimeUtil::TimestampToNanoseconds(time), 0);
   }
 
   void follow(const std::string& folder, const std::string& uid) {
@@ -146,9 +153,9 @@ class LogsService final : public v1::Logs::CallbackService {
  public:
   explicit LogsService(ServiceContext& context) : context_(context) {}
 
-  grpc::ServerWriteReactor<v1::LogChunk>* ReadLogs(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<v1::LogChunk>* ReadLogs(grpc::CallbackServerContext* call,
                                                    const v1::ReadLogsRequest* request) override {
-    auto* stream = new LogStream(context_, *request);  // Destroys itself.
+    auto* stream = new LogStream(context_, call, *request);  // Destroys itself.
     stream->enter();
     return stream;
   }

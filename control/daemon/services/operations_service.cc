@@ -97,8 +97,10 @@ class OperationWait : public Unary {
 
 class OperationWatch : public StreamCall<grpc::ServerWriteReactor<v1::Operation>, v1::Operation> {
  public:
-  OperationWatch(ServiceContext& context, std::string name)
-      : StreamCall(context.loop, context.closing), context_(context), name_(std::move(name)) {}
+  OperationWatch(ServiceContext& context, Context* call, std::string name)
+      : StreamCall(context.loop, context.closing, call),
+        context_(context),
+        name_(std::move(name)) {}
 
  private:
   void begin() override {
@@ -151,8 +153,8 @@ class OperationsService final : public v1::Operations::CallbackService {
   }
 
   grpc::ServerWriteReactor<v1::Operation>* WatchOperation(
-      Context*, const v1::WatchOperationRequest* request) override {
-    auto* watch = new OperationWatch(context_, request->name());  // Destroys itself.
+      Context* call, const v1::WatchOperationRequest* request) override {
+    auto* watch = new OperationWatch(context_, call, request->name());  // Destroys itself.
     watch->enter();
     return watch;
   }

@@ -5,6 +5,8 @@ import os
 import pty
 import signal
 import subprocess
+import tempfile
+import termios
 import time
 
 from harness import GUESTS, PATIENCE, DaemonTest, eventually, is_alive
@@ -53,8 +55,16 @@ class Verbs(DaemonTest):
         self.up("--name", "lab")
         uid = self.listed()[0]["uid"]
         for verb in ("pause", "resume", "reset", "stop", "start"):
-            self.run_program(verb, uid[:8])
+            self.assertEqual(self.run_program(verb, uid[:8]).stdout, "lab\n")
+        self.run_program("logs", uid[:8])
         self.assertEqual(self.listed()[0]["status"]["state"], "DEVICE_STATE_RUNNING")
+
+    def test_a_device_that_is_selected_twice_is_one(self):
+        self.up("--name", "lab", "-l", "a=b")
+        uid = self.listed()[0]["uid"]
+        twice = ("lab", uid[:8], "-l", "a=b")
+        self.assertEqual(self.names(*twice), ["lab"])
+        self.assertEqual(self.run_program("pause", *twice).stdout, "lab\n")
 
     def test_what_cannot_be_done_is_told(self):
         self.up("--name", "lab")
@@ -62,7 +72,7 @@ class Verbs(DaemonTest):
                  ("stop", "-l", "a=b"): "no device matches 'a=b'", ("rm", "lab"): "stop it first",
                  ("up", "no-such"): "ensemble profile list", ("up", "watch", "--name", "lab"): "'lab' already",
                  ("up", "watch", "--memory", "much"): "--memory", ("up", "watch", "--disk", "/none"): "/none",
-                 ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
+                 ("stop", "--", "lab"): "only `up`", ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
                  ("ls", "-o", "xml"): "xml", ("ls", "-l", "state=up"): "state=up"}
         for arguments, text in cases.items():
             done = self.run_program(*arguments, code=125)
@@ -103,10 +113,39 @@ class Verbs(DaemonTest):
             self.run_program("stop", "lab")
             self.assertEqual(console.wait(PATIENCE), 0)
 
+    def test_who_only_looks_types_nothing(self):
+        self.up("--name", "lab", kernel="echo")
+        with subprocess.Popen([PROGRAM, "attach", "lab", "--read-only", "--scrollback", "100"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, env=self.environment()) as console:
+            console.stdin.write(b"abc")
+            console.stdin.flush()
+            self.assertIn(b"ready", os.read(console.stdout.fileno(), 1000))
+            with self.assertRaises(subprocess.TimeoutExpired):
+                console.wait(1)
+            self.run_program("stop", "lab")
+            self.assertEqual(console.wait(PATIENCE), 0)
+
+    def test_a_signal_ends_what_waits_for_a_device_that_does_not_read(self):
+        self.up("--name", "lab", kernel="loop")
+        with tempfile.TemporaryFile() as typed:
+            typed.write(b"x" * (64 << 20))
+            typed.seek(0)
+            with subprocess.Popen([PROGRAM, "attach", "lab"], stdin=typed, env=self.environment()) as console:
+                time.sleep(2)
+                self.assertIsNone(console.poll())
+                console.terminate()
+                try:
+                    self.assertEqual(console.wait(10), 0)
+                finally:
+                    console.kill()
+
     def test_a_console_on_a_terminal_is_left_with_a_key(self):
         self.up("--name", "lab", kernel="echo")
         process = int(self.listed()[0]["status"]["processId"])
         ours, theirs = pty.openpty()
+        modes = termios.tcgetattr(theirs)
+        modes[3] &= ~termios.ECHO  # What is seen comes from the device.
+        termios.tcsetattr(theirs, termios.TCSANOW, modes)
         with subprocess.Popen([PROGRAM, "attach", "lab"], stdin=theirs, stdout=theirs, stderr=theirs,
                               env=self.environment()) as console:
             os.close(theirs)

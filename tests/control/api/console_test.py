@@ -98,10 +98,16 @@ class Consoles(DaemonTest):
         viewer.send(input=b"x" * 70000)
         self.assertEqual(viewer.wait_for_end(), grpc.StatusCode.INVALID_ARGUMENT)
 
-    def test_a_client_that_ends_its_half_ends_the_stream(self):
+    def test_a_client_that_ends_its_half_goes_on_looking(self):
         self.client.running("one", kernel="echo")
-        viewer = Viewer(self.client, "devices/one")
+        typist = Viewer(self.client, "devices/one", scrollback_bytes=1000)
+        typist.wait_for(b"ready")
+        viewer = Viewer(self.client, "devices/one", scrollback_bytes=1000)
         viewer.requests.put(None)
+        viewer.wait_for(b"ready")
+        typist.send(input=b"abc")
+        viewer.wait_for(b"abc")
+        self.client.stop("devices/one")
         self.assertEqual(viewer.wait_for_end(), grpc.StatusCode.OK)
 
     def test_a_viewer_that_does_not_read_holds_nobody_up(self):
@@ -133,6 +139,8 @@ class Logs(DaemonTest):
         self.assertEqual(self.read(sources=[logs_pb2.LOG_SOURCE_CONSOLE], tail_lines=1), text.splitlines(True)[-1])
         self.assertEqual(self.read(sources=[logs_pb2.LOG_SOURCE_CONSOLE],
                                    since=timestamp_pb2.Timestamp(seconds=int(time.time()) + 100)), b"")
+        self.assertEqual(self.read(sources=[logs_pb2.LOG_SOURCE_CONSOLE],
+                                   since=timestamp_pb2.Timestamp(seconds=18_446_744_074)), b"")
 
     def test_a_log_is_followed_until_the_device_is_deleted(self):
         self.client.create("one", kernel="hello")

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 
 import grpc
 
@@ -91,13 +92,28 @@ class Kills(DaemonTest):
         strange = self.state / "devices" / "strange"
         strange.mkdir()
         self.kill_daemon()
-        (self.state / "state.db").unlink()
-        (self.state / "state.db-wal").unlink(missing_ok=True)
+        with sqlite3.connect(self.state / "state.db") as database:
+            database.execute("DELETE FROM device")
+        database.close()
         self.start_daemon()
         eventually(lambda: not is_alive(device.status.process_id))
         eventually(lambda: not (self.state / "devices" / device.uid).exists())
         eventually(lambda: self.client.names() == [])
         self.assertTrue(strange.exists())
+
+    def test_devices_outlive_the_loss_of_the_state_file(self):
+        device = self.client.running("one")
+        self.kill_daemon()
+        (self.state / "state.db").rename(self.folder / "away")
+        (self.state / "state.db-wal").rename(self.folder / "away-wal")
+        text = self.refusal()
+        self.assertIn(str(self.state / "state.db"), text)
+        self.assertIn("restore the file", text)
+        self.assertTrue(is_alive(device.status.process_id))
+        (self.folder / "away").rename(self.state / "state.db")
+        (self.folder / "away-wal").rename(self.state / "state.db-wal")
+        self.start_daemon()
+        self.client.wait_for("devices/one", RUNNING)
 
     def test_a_deletion_goes_on_in_the_next_daemon(self):
         for round_number in range(4):
@@ -155,6 +171,29 @@ class Ends(DaemonTest):
         shutil.copy(good, database)
         self.start_daemon()
         self.assertEqual(len(self.client.names(page_size=1000)), 100)
+
+    def test_a_state_file_that_cannot_be_written_is_not_called_damaged(self):
+        self.client.create("one")
+        self.kill_daemon()
+        shutil.copytree(self.state, self.folder / "bound")
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+            self.skipTest("mounting takes root")
+        script = ('mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && '
+                  'exec "$2" --socket="$3" --state="$1"')
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", self.folder / "bound", DAEMON, self.socket],
+                              capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn("cannot be used", done.stderr)
+        self.assertNotIn("damaged", done.stderr)
+
+    def test_a_state_directory_behind_a_symbolic_link_serves(self):
+        device = self.client.running("one")
+        self.kill_daemon()
+        self.state.rename(self.folder / "real")
+        self.state.symlink_to(self.folder / "real")
+        self.start_daemon()
+        self.assertEqual(self.client.wait_for("devices/one", RUNNING).status.process_id, device.status.process_id)
+        self.client.stop("devices/one")
 
     def test_a_state_file_of_a_newer_version_is_told(self):
         self.kill_daemon()
@@ -216,27 +255,41 @@ class FullDisk(DaemonTest):
         subprocess.run(["umount", "-l", self.state], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def test_what_cannot_be_stored_is_not_done(self):
-        running = self.client.running("one")
+    def fill_disk(self):
+        """Makes devices until the state file has no room: how many. The file `filler` is in the way."""
         filler = self.state / "filler"
         with self.assertRaises(OSError), open(filler, "wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
         # The state file still has room for some.
-        made, refused = 0, False
         for number in range(2000):
             try:
                 self.client.create(f"d{number}", labels={"filler": "x" * 60})
-                made += 1
             except grpc.RpcError as error:
                 self.assertEqual((error.code(), "full" in error.details()), (grpc.StatusCode.UNAVAILABLE, True),
                                  error.details())
-                refused = True
-                break
-        self.assertTrue(refused)
+                return number
+        self.fail("there was room for everything")
+
+    def test_what_has_happened_is_told_and_stored_later(self):
+        process = self.client.running("one").status.process_id
+        events = self.client.devices.WatchDevices(devices_pb2.WatchDevicesRequest(filter="state=FAILED"),
+                                                  timeout=PATIENCE)
+        self.assertEqual(next(events).kind, devices_pb2.DeviceEvent.KIND_CURRENT)
+        self.fill_disk()
+        os.kill(process, signal.SIGKILL)
+        self.assertEqual(next(events).device.name, "devices/one")
+        (self.state / "filler").unlink()
+        time.sleep(2)
+        self.restart_daemon()
+        self.assertIn("killed by signal 9", self.client.get("devices/one").status.state_reason)
+
+    def test_what_cannot_be_stored_is_not_done(self):
+        running = self.client.running("one")
+        made = self.fill_disk()
         self.assertEqual(len(self.client.names(page_size=1000)), made + 1)
         self.assertEqual(self.client.get("devices/one").status.state, RUNNING)
-        filler.unlink()
+        (self.state / "filler").unlink()
         self.client.create("again")
         self.restart_daemon()
         self.assertEqual(len(self.client.names(page_size=1000)), made + 2)

@@ -58,6 +58,28 @@ class Names(DaemonTest):
             self.client.create("one", labels={"bad key": ""})
         self.assertEqual(self.client.names(), [])
 
+    def test_long_values_are_told_shortly(self):
+        for name in ("devices/" + "x" * 20000, "devices/" + "ä" * 5000, "devices/a" + "𝄞" * 3000):
+            with self.refused(grpc.StatusCode.NOT_FOUND, "there is no device", reason="DEVICE_NOT_FOUND"):
+                self.client.get(name)
+        for name in ("ä" * 500, "a" + "𝄞" * 500, "x" * 5000):
+            with self.refused(grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_ARGUMENT", field="device_id"):
+                self.client.create(name)
+        with self.refused(grpc.StatusCode.INVALID_ARGUMENT, field="filter"):
+            self.client.names(filter="state=" + "S" * 50000)
+
+    def test_only_reading_takes_digits_for_a_name(self):
+        made = self.client.create("one")
+        digits = f"devices/{made.uid[:8]}"
+        self.assertEqual(self.client.get(digits), made)
+        update = devices_pb2.UpdateDeviceRequest(device=device_pb2.Device(name=digits, labels={"a": "b"}),
+                                                 update_mask=field_mask_pb2.FieldMask(paths=["labels"]))
+        for call in (self.client.start, self.client.stop, self.client.delete,
+                     lambda _: self.client.devices.UpdateDevice(update, timeout=PATIENCE)):
+            with self.refused(grpc.StatusCode.NOT_FOUND, made.uid[:8], reason="DEVICE_NOT_FOUND"):
+                call(digits)
+        self.assertEqual(self.client.get("devices/one"), made)
+
     def test_nothing_is_made_when_only_asked(self):
         spec = device_pb2.DeviceSpec(profile="phone")
         self.client.devices.CreateDevice(devices_pb2.CreateDeviceRequest(
@@ -179,5 +201,28 @@ class Surroundings(DaemonTest):
             stub.DeleteProfile(profiles_pb2.DeleteProfileRequest(name="profiles/phone"), timeout=PATIENCE)
         with self.refused(grpc.StatusCode.INVALID_ARGUMENT, "mine.yaml", field="text"):
             stub.PutProfile(profiles_pb2.PutProfileRequest(name="profiles/mine", text="cpus: many"), timeout=PATIENCE)
+        with self.refused(grpc.StatusCode.INVALID_ARGUMENT, "65536", field="text"):
+            stub.ValidateProfile(profiles_pb2.ValidateProfileRequest(text="#" * 65537), timeout=PATIENCE)
         problems = stub.ValidateProfile(profiles_pb2.ValidateProfileRequest(text="cpus: [1"), timeout=PATIENCE).problems
         self.assertIn("profile.yaml", problems[0].message)
+
+    def test_a_profile_of_a_client_extends_names_only(self):
+        stub = self.client.profiles
+
+        def problem(text):
+            response = stub.ValidateProfile(profiles_pb2.ValidateProfileRequest(text=text), timeout=PATIENCE)
+            return response.problems[0].message if response.problems else ""
+        secret = self.folder / "secret.yaml"
+        secret.write_text("password: xyzzy", encoding="utf-8")
+        for path in (secret, "../secret.yaml", "secret.yaml", "/nonexistent/file.yml"):
+            text = problem(f"extends: {path}")
+            self.assertIn("expected the name of a profile", text)
+        text = stub.GetProfile(profiles_pb2.GetProfileRequest(name="profiles/watch"), timeout=PATIENCE).text
+        self.assertEqual(problem("extends: watch"), "")
+        stub.PutProfile(profiles_pb2.PutProfileRequest(name="profiles/mine", text=text), timeout=PATIENCE)
+        self.assertEqual(problem("extends: mine"), "")
+        # One that hides an installed profile may extend it.
+        stub.PutProfile(profiles_pb2.PutProfileRequest(name="profiles/watch", text="extends: watch"), timeout=PATIENCE)
+        self.client.create("one", profile="watch")
+        # What lies where the daemon was started is none.
+        self.assertIn("unknown profile 'local'", problem("extends: local"))

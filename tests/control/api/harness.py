@@ -65,7 +65,7 @@ class Client:
     def create(self, name, kernel="loop", **fields):
         labels = fields.pop("labels", {})
         spec = device_pb2.DeviceSpec(**{"profile": "watch", "memory_bytes": 32 << 20, "processors": 1,
-                                        "kernel": f"{GUESTS}/{kernel}.elf", **fields})
+                                        "kernel": fields.pop("path", f"{GUESTS}/{kernel}.elf"), **fields})
         return self.devices.CreateDevice(devices_pb2.CreateDeviceRequest(
             device_id=name, device=device_pb2.Device(spec=spec, labels=labels)), timeout=PATIENCE)
 
@@ -106,9 +106,9 @@ class Client:
         return eventually(lambda: (device := self.get(name)).status.state == state and device)
 
 
-def eventually(probe):
+def eventually(probe, patience=PATIENCE):
     """What `probe` returns once that is something."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (found := probe()):
         if time.monotonic() > deadline:
             raise AssertionError("it did not come to be")
@@ -129,6 +129,7 @@ class DaemonTest(unittest.TestCase):
     """A test with a daemon, which begins without devices."""
 
     arguments = ()
+    guests = Path(GUESTS)
 
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ensemble-api-"))
@@ -197,6 +198,21 @@ class DaemonTest(unittest.TestCase):
                               capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.assertEqual(done.returncode, 125, done.stderr)
         return done.stderr
+
+    def hung_start(self, name):
+        """A new device whose start hangs: its process, and the start's operation."""
+        folder = self.state / "devices" / self.client.create(name).uid
+        for _ in range(50):
+            operation = self.client.devices.StartDevice(devices_pb2.StartDeviceRequest(name=f"devices/{name}"),
+                                                        timeout=PATIENCE)
+            process, = self.processes_of(folder)
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(0.1)
+            if self.client.get(f"devices/{name}").status.state == device_pb2.DEVICE_STATE_STARTING:
+                return process, operation
+            os.kill(process, signal.SIGCONT)  # It was quicker.
+            self.client.stop(f"devices/{name}")
+        self.fail("no start could be stopped")
 
     @contextlib.contextmanager
     def refused(self, code, *texts, reason=None, field=None):

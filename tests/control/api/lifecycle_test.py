@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import signal
+import time
 
 import grpc
 
@@ -110,14 +111,44 @@ class Lives(DaemonTest):
         self.assertFalse(last.status.HasField("next_start_time"))
         self.assertEqual(self.client.start("devices/one").status.restarts, 0)
 
+    def waiting_for_its_restart(self, name):
+        """A device that has failed, and is to start again in more than a second."""
+        restart = device_pb2.Restart(policy=device_pb2.RESTART_POLICY_ON_FAILURE, maximum_attempts=1000)
+        self.client.running(name, restart=restart)
+        for attempt in range(5):
+            status = eventually(lambda n=attempt: (s := self.client.get(f"devices/{name}").status).restarts == n
+                                and s.state == RUNNING and s)
+            os.kill(status.process_id, signal.SIGKILL)
+        return eventually(lambda: (d := self.client.get(f"devices/{name}")).status.HasField("next_start_time") and d)
+
     def test_a_stop_ends_what_the_restart_policy_had_in_mind(self):
-        restart = device_pb2.Restart(policy=device_pb2.RESTART_POLICY_ALWAYS, maximum_attempts=1000)
-        self.client.create("one", kernel="hello", restart=restart)
-        self.client.devices.StartDevice(devices_pb2.StartDeviceRequest(name="devices/one"), timeout=PATIENCE)
-        eventually(lambda: self.client.get("devices/one").status.restarts >= 2)
-        self.client.stop("devices/one")
-        status = eventually(lambda: (s := self.client.get("devices/one").status).state == STOPPED and s)
+        self.waiting_for_its_restart("one")
+        status = self.client.stop("devices/one").status
         self.assertFalse(status.HasField("next_start_time"))
+        time.sleep(2.5)
+        self.assertEqual(self.client.get("devices/one").status, status)
+
+    def test_a_policy_that_is_taken_back_starts_nothing(self):
+        self.waiting_for_its_restart("one")
+        update = devices_pb2.UpdateDeviceRequest(device=device_pb2.Device(name="devices/one"))
+        update.update_mask.paths.append("spec.restart")
+        after = self.client.devices.UpdateDevice(update, timeout=PATIENCE)
+        self.assertFalse(after.status.HasField("next_start_time"))
+        time.sleep(2.5)
+        self.assertEqual(self.client.get("devices/one").status.state, FAILED)
+
+    def test_a_deletion_that_is_asked_for_twice_is_one(self):
+        process = self.client.running("one").status.process_id
+        self.assertTrue(is_alive(process))
+        request = devices_pb2.DeleteDeviceRequest(name="devices/one", force=True)
+        calls = [self.client.devices.DeleteDevice.future(request, timeout=PATIENCE) for _ in range(4)]
+        names = set()
+        for call in calls:
+            try:
+                names.add(call.result().name)
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), grpc.StatusCode.NOT_FOUND)
+        self.assertEqual(len(names), 1)
 
     def test_two_clients_start_one_device_once(self):
         device = self.client.create("one")
@@ -157,16 +188,13 @@ class Lives(DaemonTest):
                 operations_pb2.GetOperationRequest(name="operations/none"), timeout=PATIENCE)
 
     def test_a_start_can_be_cancelled(self):
-        self.client.create("one")
-        operation = self.client.devices.StartDevice(devices_pb2.StartDeviceRequest(name="devices/one"), timeout=PATIENCE)
+        process, operation = self.hung_start("one")
         self.client.operations.CancelOperation(
             operations_pb2.CancelOperationRequest(name=operation.name), timeout=PATIENCE)
-        ended = self.client.finish(operation)
-        # It may have been quicker.
-        expected = STOPPED if ended.HasField("error") else RUNNING
-        self.client.wait_for("devices/one", expected)
-        if ended.HasField("error"):
-            self.assertEqual(ended.error.code, grpc.StatusCode.CANCELLED.value[0])
+        self.assertEqual(self.client.finish(operation).error.code, grpc.StatusCode.CANCELLED.value[0])
+        os.kill(process, signal.SIGCONT)
+        self.client.wait_for("devices/one", STOPPED)
+        self.assertFalse(is_alive(process))
 
 
 class Guest(DaemonTest):

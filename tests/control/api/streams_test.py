@@ -54,6 +54,21 @@ class Streams(DaemonTest):
         with self.refused(grpc.StatusCode.INVALID_ARGUMENT, "state=UP", field="filter"):
             next(self.watch(filter="state=UP"))
 
+    def test_a_watch_of_many_large_devices_begins_with_all_of_them(self):
+        for number in range(30):
+            self.client.create(f"large{number}", command=["x" * 120000])
+        names, kinds = [], []
+        for event in self.watch():
+            kinds.append(event.kind)
+            names.append(event.device.name.removeprefix("devices/"))
+            if event.kind == CURRENT:
+                break
+            if len(names) == 1:
+                self.client.delete("devices/large29")
+                self.client.create("last")
+        self.assertEqual(kinds, [ADDED] * 30 + [CURRENT])
+        self.assertEqual(names, [f"large{number}" for number in range(29)] + ["last", ""])
+
     def test_a_slow_reader_is_told_that_it_is_one(self):
         self.client.create("one")
         # gRPC takes in 64 KiB for a client that does not read, and no more as it goes.

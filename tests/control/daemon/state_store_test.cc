@@ -16,6 +16,7 @@ namespace ensemble::control {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -29,14 +30,14 @@ v1::Device device(const std::string& id) {
 class Store : public testing::Test {
  protected:
   StateStore open() const {
-    auto store = StateStore::open(path_);
+    auto store = StateStore::open(path_, true);
     if (!store) {
       throw std::runtime_error(store.error().message());
     }
     return std::move(*store);
   }
   std::string refusal() const {
-    auto store = StateStore::open(path_);
+    auto store = StateStore::open(path_, true);
     return store ? "opened" : store.error().message();
   }
 
@@ -47,11 +48,11 @@ class Store : public testing::Test {
 TEST_F(Store, KeepsDevicesInTheOrderOfTheirCreation) {
   {
     StateStore store = open();
-    ASSERT_TRUE(store.put(device("b")));
-    ASSERT_TRUE(store.put(device("a")));
+    ASSERT_TRUE(store.add(device("b")));
+    ASSERT_TRUE(store.add(device("a")));
     v1::Device changed = device("b");
     changed.mutable_status()->set_process_id(7);
-    ASSERT_TRUE(store.put(changed));
+    ASSERT_TRUE(store.replace(changed));
   }
   StateStore store = open();
   const auto devices = store.devices();
@@ -65,12 +66,30 @@ TEST_F(Store, KeepsDevicesInTheOrderOfTheirCreation) {
 
 TEST_F(Store, RefusesTwoDevicesOfOneName) {
   StateStore store = open();
-  ASSERT_TRUE(store.put(device("a")));
+  ASSERT_TRUE(store.add(device("a")));
   v1::Device other = device("a");
   other.set_uid("another");
-  const auto put = store.put(other);
+  const auto put = store.add(other);
   ASSERT_FALSE(put);
   EXPECT_THAT(put.error().message(), HasSubstr("devices/a"));
+}
+
+TEST_F(Store, BringsNoRemovedDeviceBack) {
+  StateStore store = open();
+  ASSERT_TRUE(store.add(device("a")));
+  ASSERT_TRUE(store.remove_device("uid-of-a"));
+  const auto replaced = store.replace(device("a"));
+  ASSERT_FALSE(replaced);
+  EXPECT_THAT(replaced.error().message(), HasSubstr("devices/a"));
+  EXPECT_THAT(*store.devices(), IsEmpty());
+}
+
+TEST_F(Store, IsNotMadeWhereItMustBeThere) {
+  const auto refused = StateStore::open(path_, false);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), AllOf(HasSubstr(path_), HasSubstr("is new")));
+  { const StateStore store = open(); }
+  EXPECT_TRUE(StateStore::open(path_, false));
 }
 
 TEST_F(Store, KeepsOperationsAndProfiles) {
@@ -82,18 +101,20 @@ TEST_F(Store, KeepsOperationsAndProfiles) {
   ASSERT_TRUE(store.put(operation));
   ASSERT_EQ(store.operations()->size(), 1U);
   EXPECT_TRUE(store.operations()->front().done());
-  ASSERT_TRUE(store.remove_operation("operations/1"));
+  ASSERT_TRUE(store.remove_operations({"operations/1", "operations/none"}));
   EXPECT_THAT(*store.operations(), IsEmpty());
   ASSERT_TRUE(store.put_profile("mine", "one"));
   ASSERT_TRUE(store.put_profile("mine", "two"));
-  EXPECT_EQ(store.profiles()->front().second, "two");
+  EXPECT_THAT(*store.profile_ids(), ElementsAre("mine"));
+  EXPECT_EQ(*store.profile_text("mine"), "two");
+  EXPECT_EQ(*store.profile_text("other"), std::nullopt);
 }
 
 TEST_F(Store, KeepsWhatWasStoredBeforeAKill) {
   const pid_t child = ::fork();
   if (child == 0) {
     StateStore store = open();
-    (void)store.put(device("a"));
+    (void)store.add(device("a"));
     ::raise(SIGKILL);
   }
   int status = 0;
@@ -118,7 +139,7 @@ TEST_F(Store, RefusesADamagedDatabase) {
     for (int i = 0; i < 200; ++i) {
       v1::Device big = device("d" + std::to_string(i));
       (*big.mutable_labels())["filler"] = std::string(500, 'x');
-      ASSERT_TRUE(store.put(big));
+      ASSERT_TRUE(store.add(big));
     }
   }
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
@@ -140,7 +161,7 @@ TEST_F(Store, RefusesAFileOfANewerVersion) {
 }
 
 TEST_F(Store, RefusesADirectoryThatIsNotThere) {
-  auto store = StateStore::open(directory_.path("none/state.db"));
+  auto store = StateStore::open(directory_.path("none/state.db"), true);
   ASSERT_FALSE(store);
   EXPECT_THAT(store.error().message(), HasSubstr("none/state.db"));
 }

@@ -272,14 +272,15 @@ void AssembledMachine::measure_memory(proto::Memory& memory) const {
     const auto begin = reinterpret_cast<std::uintptr_t>(slot.host);
     guest.push_back({begin, begin + slot.size});
   }
-  const auto resident = resident_kib_outside(guest);
+  const auto resident = resident_memory_outside(guest);
   const auto touched = machine_->memory().touched_bytes();
   if (!resident || !touched) {
     spdlog::warn("cannot measure memory: {}",
                  (resident ? touched.error() : resident.error()).message());
     return;
   }
-  memory.set_vmm_rss_kib(*resident);
+  memory.set_vmm_rss_kib(resident->total_kib);
+  memory.set_vmm_anonymous_kib(resident->anonymous_kib);
   memory.set_guest_touched_kib(*touched / 1024);
 }
 

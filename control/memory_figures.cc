@@ -22,13 +22,12 @@ std::optional<std::uintptr_t> mapping_start(std::string_view line) {
   return address;
 }
 
-// The number in a line such as "Rss:      12 kB".
-std::optional<std::uint64_t> resident_kib(std::string_view line) {
-  constexpr std::string_view kKey = "Rss:";
-  if (!line.starts_with(kKey)) {
-    return std::nullopt;
+// The number in a line such as "Rss:      12 kB"; 0 in a line with another key.
+std::uint64_t number_of(std::string_view key, std::string_view line) {
+  if (!line.starts_with(key)) {
+    return 0;
   }
-  line.remove_prefix(std::min(line.find_first_not_of(' ', kKey.size()), line.size()));
+  line.remove_prefix(std::min(line.find_first_not_of(' ', key.size()), line.size()));
   std::uint64_t number = 0;
   std::from_chars(line.data(), line.data() + line.size(), number);
   return number;
@@ -36,8 +35,9 @@ std::optional<std::uint64_t> resident_kib(std::string_view line) {
 
 }  // namespace
 
-std::uint64_t sum_resident_kib(const std::string& smaps, std::span<const AddressRange> excluded) {
-  std::uint64_t total = 0;
+ResidentMemory sum_resident_memory(const std::string& smaps,
+                                   std::span<const AddressRange> excluded) {
+  ResidentMemory sum;
   bool counted = false;
   for (std::string_view rest = smaps; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
@@ -47,19 +47,20 @@ std::uint64_t sum_resident_kib(const std::string& smaps, std::span<const Address
       counted = std::ranges::none_of(excluded, [&](const AddressRange& range) {
         return *start >= range.begin && *start < range.end;
       });
-    } else if (const auto kib = resident_kib(line); kib && counted) {
-      total += *kib;
+    } else if (counted) {
+      sum.total_kib += number_of("Rss:", line);
+      sum.anonymous_kib += number_of("Anonymous:", line);
     }
   }
-  return total;
+  return sum;
 }
 
-Result<std::uint64_t> resident_kib_outside(std::span<const AddressRange> excluded) {
+Result<ResidentMemory> resident_memory_outside(std::span<const AddressRange> excluded) {
   auto smaps = read_small_file("/proc/self/smaps");
   if (!smaps) {
     return std::unexpected(smaps.error());
   }
-  return sum_resident_kib(*smaps, excluded);
+  return sum_resident_memory(*smaps, excluded);
 }
 
 }  // namespace ensemble::control

@@ -14,10 +14,20 @@ struct AddressRange {
   std::uintptr_t end = 0;
 };
 
-// Resident memory of this process in KiB without the mappings that begin within `excluded`.
-Result<std::uint64_t> resident_kib_outside(std::span<const AddressRange> excluded);
+// Resident memory in KiB.
+struct ResidentMemory {
+  std::uint64_t total_kib = 0;
+  // What no file backs: unlike the rest it does not depend on what the host has in its page cache.
+  std::uint64_t anonymous_kib = 0;
+
+  bool operator==(const ResidentMemory&) const = default;
+};
+
+// This process's memory without the mappings that begin within `excluded`.
+Result<ResidentMemory> resident_memory_outside(std::span<const AddressRange> excluded);
 
 // The same from the text of /proc/PID/smaps.
-std::uint64_t sum_resident_kib(const std::string& smaps, std::span<const AddressRange> excluded);
+ResidentMemory sum_resident_memory(const std::string& smaps,
+                                   std::span<const AddressRange> excluded);
 
 }  // namespace ensemble::control

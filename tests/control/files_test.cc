@@ -64,19 +64,20 @@ TEST(MemoryFigures, LeavesExcludedMappingsOut) {
       "1000-3000 r-xp 00000000 08:01 5 /bin/program\n"
       "Size:                  8 kB\nRss:                   8 kB\nPss:                   4 kB\n"
       "7f0000000000-7f0010000000 rw-s 00000000 00:01 6 /memfd:guest (deleted)\n"
-      "Rss:                4096 kB\n"
+      "Rss:                4096 kB\nAnonymous:             0 kB\n"
       "7f0010000000-7f0010001000 rw-p 00000000 00:00 0\n"
-      "Rss:                   4 kB\n";
+      "Rss:                   4 kB\nAnonymous:             4 kB\n";
   const AddressRange guest{0x7f0000000000, 0x7f0010000000};
-  EXPECT_EQ(sum_resident_kib(smaps, {{guest}}), 12U);
-  EXPECT_EQ(sum_resident_kib(smaps, {}), 4108U);
+  EXPECT_EQ(sum_resident_memory(smaps, {{guest}}), (ResidentMemory{12, 4}));
+  EXPECT_EQ(sum_resident_memory(smaps, {}), (ResidentMemory{4108, 4}));
 }
 
 TEST(MemoryFigures, SeesThisProcess) {
-  const auto all = resident_kib_outside({});
+  const auto all = resident_memory_outside({});
   ASSERT_TRUE(all) << all.error().message();
-  EXPECT_GT(*all, 500U);
-  EXPECT_EQ(resident_kib_outside({{AddressRange{0, UINTPTR_MAX}}}).value(), 0U);
+  EXPECT_GT(all->total_kib, 500U);
+  EXPECT_GT(all->anonymous_kib, 50U);
+  EXPECT_EQ(resident_memory_outside({{AddressRange{0, UINTPTR_MAX}}}).value(), ResidentMemory{});
 }
 
 }  // namespace

@@ -86,9 +86,9 @@ extern "C" Thread* nucleus_start(std::uint64_t start_info, std::uint64_t entry_t
   load_processor(processor);
   protect_kernel_image();
   write_cr3(kernel_page_table());
-  probe_and_patch(processor);
+  const VectorState vectors = probe_and_patch(processor);
   load_system_call_entry();
-  initialize_vector_state(machine_interpreted);
+  initialize_vector_state(machine_interpreted, vectors.components, vectors.size);
   initialize_local_apic();
   processor.apic_id = local_apic_id();
 
@@ -100,6 +100,9 @@ extern "C" Thread* nucleus_start(std::uint64_t start_info, std::uint64_t entry_t
           boot.free_end);
   }
   initialize_kernel_memory(boot.free_start, pool_end);
+  if (machine_interpreted) {
+    open_pool_window(boot.free_start, pool_end);
+  }
   Domain* composer = create_domain(nullptr, kComposerSlots, total_kernel_pages() - kReservedPages);
   if (composer != nullptr) {
     composer->highest_priority = abi::kPriorities - 1;

@@ -123,7 +123,66 @@ void user_state_thread(std::uint64_t block) {
   guest::exit_thread();
 }
 
+struct alignas(32) WideRegister {
+  std::uint64_t words[4];
+};
+
+bool has_wide_registers() {
+  std::uint32_t eax = 1;
+  std::uint32_t ebx = 0;
+  std::uint32_t ecx = 0;
+  std::uint32_t edx = 0;
+  asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+  constexpr std::uint32_t kOsXsave = 1u << 27;
+  if ((ecx & kOsXsave) == 0) {
+    return false;
+  }
+  asm volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  return (eax & 4) != 0;
+}
+
+// Holds `value` in a register of 32 bytes over calls, and over computing for longer than a slice.
+std::uint64_t check_wide_register(std::uint64_t value) {
+  const WideRegister in{{value, value + 1, value + 2, value + 3}};
+  asm volatile("vmovdqa %0, %%ymm9" ::"m"(in));
+  for (int i = 0; i < 20; ++i) {
+    guest::yield();
+    for (int spin = 0; spin < 1'000'000; ++spin) {
+      asm volatile("" ::: "memory");
+    }
+  }
+  WideRegister out{};
+  asm volatile("vmovdqa %%ymm9, %0" : "=m"(out));
+  std::uint64_t wrong = 0;
+  for (int i = 0; i < 4; ++i) {
+    wrong += out.words[i] != in.words[i] ? 1 : 0;
+  }
+  return wrong;
+}
+
+void wide_register_thread(std::uint64_t value) {
+  state_errors = state_errors + check_wide_register(value);
+  state_done = state_done + 1;
+  guest::exit_thread();
+}
+
 }  // namespace
+
+TEST(each_thread_has_its_own_wide_registers) {
+  if (!has_wide_registers()) {
+    return;
+  }
+  state_errors = 0;
+  state_done = 0;
+  constexpr unsigned kThreads = 3;
+  for (unsigned i = 0; i < kThreads; ++i) {
+    start_thread(wide_register_thread, 0x2222'0000 + 16 * i, 16, 0, false);
+  }
+  while (state_done != kThreads) {
+    guest::yield();
+  }
+  EXPECT_EQUAL(state_errors, 0);
+}
 
 TEST(each_thread_has_its_own_vector_registers_and_bases) {
   state_errors = 0;

@@ -146,6 +146,12 @@ shared_directory:
 	.global direct_map_middle
 direct_map_middle:              // 1 GiB to 3 GiB
 	.skip 8192
+	.global pool_window_top
+pool_window_top:                // open_pool_window(): the first GiB
+	.skip 4096
+	.global pool_window_table
+pool_window_table:
+	.skip 4096
 	.global shared_leaf_table
 shared_leaf_table:
 	.skip 4096

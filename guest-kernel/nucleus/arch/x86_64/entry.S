@@ -147,9 +147,45 @@ interpreted_system_call:
 	cmp $1, %eax
 	jne slow_system_call
 	jmp fast_reply_wait
-1:	push $0
+1:	push %rax
+	mov %cr3, %rax
+	cmp $(boot_page_table - KERNEL_BASE), %rax  // no program runs on it
+	pop %rax
+	je exchange_landing
+	push $0
 	push $3
 	jmp trap_common
+
+// void exchange_in_ring3(void* save, const void* load, uint64_t components, Processor*): the vector
+// registers into one area and out of another, by code in ring 3 on the kernel's own page table, which
+// stays loaded and gives ring 3 the kernel's pool. Changes rax, rdx, rsi, rdi, r11 and TSS.RSP0.
+	.global exchange_in_ring3
+exchange_in_ring3:
+	test %rdi, %rdi
+	jz 1f
+	mov %edi, %edi                          // the offset in the direct map
+	bts $POOL_WINDOW_BIT, %rdi
+1:	test %rsi, %rsi
+	jz 2f
+	mov %esi, %esi
+	bts $POOL_WINDOW_BIT, %rsi
+2:	mov $(boot_page_table - KERNEL_BASE), %r11
+	mov %r11, %cr3
+	movq $0, PROCESSOR_SPACE(%rcx)
+	lea PROCESSOR_GATE_FRAME_END(%rcx), %r11
+	mov %r11, PROCESSOR_TSS_RSP0(%rcx)
+	mov %edx, %eax
+	xor %edx, %edx
+	mov %rsp, PROCESSOR_USER_RSP(%rcx)
+	push $USER_DATA_SELECTOR
+	push $0
+	push $2                                 // IF off
+	push $USER_CODE_SELECTOR
+	push exchange_entry(%rip)
+	iretq
+exchange_landing:
+	mov PROCESSOR_USER_RSP(%rcx), %rsp
+	ret
 
 // Fast IPC: what is in the message registers stays there. Scratch: rax rcx r11 rdi rbx rbp r15.
 // rbp = caller, rdi = port slot. Everything is checked before anything is changed, so that the slow
@@ -307,13 +343,21 @@ take_user_state:
 	jz 1f
 	cmp THREAD_PRIORITY(%r15), %r11b
 	jae unlock_slow_reply_wait
-1:	mov PROCESSOR_USER_OWNER(%rcx), %r11
-	test %r11, %r11
+1:	push %rax
+	push %rdx
+	push %rsi
+	mov PROCESSOR_USER_OWNER(%rcx), %rdi
+	test %rdi, %rdi
 	jz 2f
-	mov THREAD_VECTOR_STATE(%r11), %r11
-	fxsave64 (%r11)
-2:	mov THREAD_VECTOR_STATE(%r15), %r11
-	fxrstor64 (%r11)
+	mov THREAD_VECTOR_STATE(%rdi), %rdi
+2:	mov THREAD_VECTOR_STATE(%r15), %rsi
+	mov vector_components(%rip), %edx
+	test %edx, %edx
+	jz 4f
+	call exchange_in_ring3
+3:	pop %rsi
+	pop %rdx
+	pop %rax
 	mov %r15, PROCESSOR_USER_OWNER(%rcx)
 	mov %rax, %rbx
 	mov %rcx, %rdi
@@ -331,6 +375,11 @@ take_user_state:
 	mov %rbx, %rax
 	mov PORT_WAITERS(%rax), %r11
 	jmp reply_wait_commits
+4:	test %rdi, %rdi
+	jz 5f
+	fxsave64 (%rdi)
+5:	fxrstor64 (%rsi)
+	jmp 3b
 
 unlock_slow_reply_wait:
 	movl $0, kernel_lock_word(%rip)
@@ -409,7 +458,8 @@ trap_in_kernel:
 	call trap_in_kernel_entry
 	jmp resume
 
-// The probe: void probe(uint64_t user_rip). Returns in rax 0 on hardware, 1 if interpreted.
+// The probe: uint64_t probe(uint64_t user_rip). Returns 0 on hardware; if interpreted, what the probe
+// found in ring 3 (user_entry.S), with the highest bit set.
 	.global probe
 probe:
 	push %rbx
@@ -427,7 +477,8 @@ probe_on_hardware:
 	jmp 1f
 	.global probe_interpreted
 probe_interpreted:
-	mov $1, %eax
+	mov %r9, %rax
+	bts $63, %rax
 1:	mov probe_stack(%rip), %rsp
 	pop %rbp
 	pop %rbx
@@ -440,6 +491,8 @@ entry_return:
 	.quad ENTRY_RETURN
 foreign_entry:
 	.quad FOREIGN_ENTRY
+exchange_entry:
+	.quad EXCHANGE_ENTRY
 
 	.data
 	.global kernel_lock_word

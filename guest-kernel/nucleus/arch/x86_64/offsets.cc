@@ -5,6 +5,7 @@
 #include "guest-kernel/nucleus/port.h"
 #include "instructions.h"
 #include "local_apic.h"
+#include "page_table.h"
 #include "processor.h"
 
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
@@ -33,6 +34,7 @@ CHECK_OFFSET(Thread, gs_base, THREAD_GS_BASE);
 CHECK_OFFSET(Thread, vector_state, THREAD_VECTOR_STATE);
 static_assert(kMsrFsBase == MSR_FS_BASE && kMsrGsBase == MSR_FS_BASE + 1);
 CHECK_OFFSET(Processor, ready_priorities, PROCESSOR_READY_PRIORITIES);
+CHECK_OFFSET(Processor, descriptors, PROCESSOR_GATE_FRAME_END);
 CHECK_OFFSET(Domain, page_table, DOMAIN_PAGE_TABLE);
 CHECK_OFFSET(Domain, slots, DOMAIN_SLOTS);
 CHECK_OFFSET(Domain, slot_count, DOMAIN_SLOT_COUNT);
@@ -58,6 +60,8 @@ static_assert((abi::kRightCall << 8 | 3) == SLOT_CALLABLE_PORT);
 static_assert((abi::kRightReceive << 8 | 3) == SLOT_RECEIVABLE_PORT);
 static_assert(abi::kSystemCallEntry + 2 == ENTRY_RETURN);
 static_assert(abi::kForeignEntry == FOREIGN_ENTRY);
+static_assert(abi::kEntryPage + 0x200 == EXCHANGE_ENTRY);
+static_assert(kPoolWindow == std::uint64_t{1} << POOL_WINDOW_BIT);
 static_assert(abi::kForeignHandler == abi::kEntryPage - 0x1000);
 static_assert(kVectorCount == FIRST_STUB_VECTORS);
 static_assert(kUserFlags == USER_FLAGS && kUserCodeSelector == USER_CODE_SELECTOR &&

@@ -37,6 +37,7 @@
 #define PROCESSOR_RESCHEDULE 144
 #define PROCESSOR_SYSTEM_CALLS 152
 #define PROCESSOR_READY_PRIORITIES 160
+#define PROCESSOR_GATE_FRAME_END 224
 #define PROCESSOR_BLOCK_SIZE 8192
 
 #define STATE_RUNNING 1
@@ -59,6 +60,10 @@
 #define ENTRY_RETURN_LOW 0x00000002
 #define ENTRY_RETURN_HIGH 0x4000
 #define FOREIGN_ENTRY 0x400000000080
+#define EXCHANGE_ENTRY 0x400000000200
+
+// Where the kernel's own page table lets ring 3 reach the pool: its physical address with this bit.
+#define POOL_WINDOW_BIT 39
 
 #define KERNEL_BASE 0xffffffff80000000
 #define SYSTEM_CALL_COUNT 29

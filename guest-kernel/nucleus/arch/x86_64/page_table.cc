@@ -8,6 +8,8 @@ extern "C" {
 extern std::uint64_t boot_page_table[512];
 extern std::uint64_t boot_identity_table[512];
 extern std::uint64_t direct_map_middle[1024];
+extern std::uint64_t pool_window_top[512];
+extern std::uint64_t pool_window_table[512];
 extern std::uint64_t kernel_image_table[512];
 extern std::uint64_t shared_top_table[512];
 extern std::uint64_t shared_leaf_table[512];
@@ -224,6 +226,16 @@ bool map_physical(std::uint64_t address, std::uint64_t size) {
     }
   }
   return true;
+}
+
+void open_pool_window(std::uint64_t begin, std::uint64_t end) {
+  constexpr std::uint64_t kTable = kPresent | kWritable | kUser;
+  for (std::uint64_t page = begin & ~(kLargePageSize - 1); page < end; page += kLargePageSize) {
+    pool_window_table[page / kLargePageSize] =
+        page | kPresent | kWritable | kUser | kLarge | kNoExecute;
+  }
+  pool_window_top[0] = image_address(pool_window_table) | kTable;
+  boot_page_table[table_index(kPoolWindow, 3)] = image_address(pool_window_top) | kTable;
 }
 
 void map_trampoline(std::uint64_t page, bool mapped) {

@@ -17,6 +17,12 @@ bool map_physical(std::uint64_t address, std::uint64_t size);
 // What the direct map covers from the start.
 inline constexpr std::uint64_t kDirectMapSize = 1 << 30;
 
+// Where the kernel's own page table, which no program runs on, gives ring 3 the pool in
+// [begin, end), physical addresses, once open_pool_window() was called: for code that ring 0 has
+// run there.
+inline constexpr std::uint64_t kPoolWindow = std::uint64_t{1} << 39;
+void open_pool_window(std::uint64_t begin, std::uint64_t end);
+
 // Identity-maps a page below 1 MiB, executable, in the kernel's own page table, while a processor
 // starts there.
 void map_trampoline(std::uint64_t page, bool mapped);

@@ -45,9 +45,19 @@ void set_user_bases(const Thread& thread) {
   write_msr(machine_interpreted ? kMsrGsBase : kMsrKernelGsBase, thread.gs_base);
 }
 
+void* owner_state(const Processor& processor) {
+  return processor.user_owner != nullptr ? processor.user_owner->vector_state : nullptr;
+}
+
+// For a processor that goes on with what it did.
 void save_owner(Processor& processor) {
-  if (processor.user_owner != nullptr) {
-    save_vector_state(processor.user_owner->vector_state);
+  Domain* const space = processor.space;
+  const std::uint64_t stack = processor.task_state.rsp0;
+  exchange_vector_state(processor, owner_state(processor), nullptr);
+  processor.task_state.rsp0 = stack;
+  if (processor.space != space) {
+    processor.space = space;
+    write_cr3(space->page_table);
   }
 }
 
@@ -103,7 +113,7 @@ void load_processor(Processor& processor) {
   write_msr(kMsrSyscallMask, kClearedFlags);
 }
 
-void probe_and_patch(Processor& boot_processor) {
+VectorState probe_and_patch(Processor& boot_processor) {
   // The interpreted probe comes in through the breakpoint gate, onto a stack of its own below the
   // one that this function runs on.
   boot_processor.task_state.rsp0 =
@@ -111,14 +121,18 @@ void probe_and_patch(Processor& boot_processor) {
       ~std::uint64_t{15};
   set_breakpoint_gate(probe_interpreted);
   write_msr(kMsrLstar, abi::kEntryPage + static_cast<std::uint64_t>(probe_landing - entry_page));
-  machine_interpreted =
-      probe(abi::kEntryPage + static_cast<std::uint64_t>(probe_start - entry_page)) != 0;
+  const std::uint64_t found =
+      probe(abi::kEntryPage + static_cast<std::uint64_t>(probe_start - entry_page));
+  machine_interpreted = found != 0;
   if (machine_interpreted) {
     apply_patches();
     set_breakpoint_gate(interpreted_system_call);
   } else {
     set_breakpoint_gate(nullptr);
   }
+  constexpr std::uint64_t kSizeMask = 0x7fff'ffff;
+  return {.components = static_cast<std::uint32_t>(found),
+          .size = static_cast<std::uint32_t>(found >> 32 & kSizeMask)};
 }
 
 void load_system_call_entry() {
@@ -209,16 +223,15 @@ void leave_space(Processor& processor) {
 void switch_to(Processor& processor, Thread& thread) {
   processor.current = &thread;
   thread.processor = &processor;
+  if (!thread.bare && processor.user_owner != &thread) {
+    exchange_vector_state(processor, owner_state(processor), thread.vector_state);
+    processor.user_owner = &thread;
+    set_user_bases(thread);
+  }
   processor.task_state.rsp0 = reinterpret_cast<std::uint64_t>(&thread.frame + 1);
   if (processor.space != thread.domain) {
     processor.space = thread.domain;
     write_cr3(thread.domain->page_table);
-  }
-  if (!thread.bare && processor.user_owner != &thread) {
-    save_owner(processor);
-    processor.user_owner = &thread;
-    restore_vector_state(thread.vector_state);
-    set_user_bases(thread);
   }
 }
 

@@ -29,12 +29,14 @@ struct Processor {
   void* stack_top = nullptr;
   Domain* space = nullptr;       // whose page table is loaded; nullptr: the kernel's
   Thread* user_owner = nullptr;  // whose vector registers, FS and GS base are loaded
-  std::uint64_t user_rsp = 0;    // entry.S, between two instructions
+  std::uint64_t user_rsp = 0;    // entry.S, between two instructions, or while ring 3 works for it
   TaskState task_state{};
   bool reschedule = false;             // schedule() has something to decide
   std::uint64_t system_calls = 0;      // those that fast IPC did not take
   std::uint32_t ready_priorities = 0;  // bit per non-empty run queue
   std::uint32_t index = 0;
+  alignas(16) std::uint64_t
+      gate_frame[6]{};  // where code comes back from that ran in ring 3 for it
   std::uint64_t descriptors[7]{};
   std::uint32_t apic_id = 0;
 
@@ -83,7 +85,12 @@ void load_processor(Processor& processor);
 // Whether ring 0 is interpreted (`syscall` does not change the privilege level), found out once at
 // boot by trying. It selects the entry and exit instructions, which are patched in.
 extern "C" bool machine_interpreted;
-void probe_and_patch(Processor& boot_processor);
+// Where it is: the vector state that programs have (initialize_vector_state()).
+struct VectorState {
+  std::uint32_t components = 0;
+  std::uint32_t size = 0;
+};
+VectorState probe_and_patch(Processor& boot_processor);
 // After the probe: sets the calling processor's system-call entry.
 void load_system_call_entry();
 

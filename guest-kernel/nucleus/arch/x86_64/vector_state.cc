@@ -1,6 +1,15 @@
 #include "vector_state.h"
 
 #include "instructions.h"
+#include "processor.h"
+
+extern "C" {
+// Components of XCR0 that ring 3 saves for the kernel; 0: it does not.
+std::uint32_t vector_components;
+// entry.S
+void exchange_in_ring3(void* save, const void* load, std::uint64_t components,
+                       nucleus::Processor* processor);
+}
 
 // Functions that only run on hardware may use instructions that interpreted ring 0 lacks; the
 // disassembly check lets them pass in this section only.
@@ -13,7 +22,7 @@ constexpr std::uint64_t kControlOsXsave = 1 << 18;
 // x87, SSE, AVX and the three parts of AVX-512.
 constexpr std::uint32_t kKnownComponents = 0xe7;
 
-std::uint32_t components;  // of XCR0; 0: fxsave
+std::uint32_t components;  // of XCR0 that ring 0 saves
 std::uint64_t state_size = 512;
 
 HARDWARE_ONLY void write_xcr0(std::uint32_t value) {
@@ -30,15 +39,17 @@ HARDWARE_ONLY void restore_extended(const void* state) {
 
 }  // namespace
 
-void initialize_vector_state(bool interpreted) {
+void initialize_vector_state(bool interpreted, std::uint32_t found, std::uint32_t size) {
   constexpr std::uint32_t kXsave = 1u << 26;
-  if (interpreted || (cpuid(1).ecx & kXsave) == 0) {
-    return;
+  constexpr std::uint32_t kLargestState = 4096;
+  if (interpreted) {
+    vector_components = size <= kLargestState ? found : 0;
+  } else if ((cpuid(1).ecx & kXsave) != 0) {
+    components = cpuid(0xd).eax & kKnownComponents;
+    load_vector_controls();
+    size = cpuid(0xd).ebx;
   }
-  components = cpuid(0xd).eax & kKnownComponents;
-  load_vector_controls();
-  const std::uint32_t size = cpuid(0xd).ebx;
-  while (state_size < size) {
+  while ((components | vector_components) != 0 && state_size < size) {
     state_size *= 2;
   }
 }
@@ -64,19 +75,20 @@ void reset_vector_state(void* state) {
   *reinterpret_cast<std::uint32_t*>(bytes + kMxcsr) = 0x1f80;
 }
 
-void save_vector_state(void* state) {
-  if (components != 0) {
-    save_extended(state);
-  } else {
-    asm volatile("fxsave64 (%0)" ::"r"(state) : "memory");
+void exchange_vector_state(Processor& processor, void* save, const void* load) {
+  if (vector_components != 0) {
+    exchange_in_ring3(save, load, vector_components, &processor);
+    return;
   }
-}
-
-void restore_vector_state(const void* state) {
-  if (components != 0) {
-    restore_extended(state);
-  } else {
-    asm volatile("fxrstor64 (%0)" ::"r"(state) : "memory");
+  if (save != nullptr && components != 0) {
+    save_extended(save);
+  } else if (save != nullptr) {
+    asm volatile("fxsave64 (%0)" ::"r"(save) : "memory");
+  }
+  if (load != nullptr && components != 0) {
+    restore_extended(load);
+  } else if (load != nullptr) {
+    asm volatile("fxrstor64 (%0)" ::"r"(load) : "memory");
   }
 }
 

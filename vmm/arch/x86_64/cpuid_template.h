@@ -51,8 +51,8 @@ struct CpuidOptions {
 // Where ring 0 is interpreted, it also hides what a kernel would use and the interpreter cannot run
 // (the XSAVE and AVX families, SMEP, SMAP, INVPCID, PCID, FSGSBASE, RDTSCP, RDPID, MONITOR), and
 // shows what the host CPU has and ring 3 runs natively with no state beyond FXSAVE's (SSE3 to
-// SSE4.2, POPCNT, AES, BMI and the like), which such a KVM leaves out. Only ring 0 is sure to see all
-// this: where the processor cannot trap CPUID, ring 3 is answered by the processor itself.
+// SSE4.2, POPCNT, AES, BMI and the like), which such a KVM leaves out. Only ring 0 is sure to see
+// all this: where the processor cannot trap CPUID, ring 3 is answered by the processor itself.
 void apply_cpuid_template(CpuidTable& table, const CpuidOptions& options);
 
 }  // namespace ensemble::vmm::arch

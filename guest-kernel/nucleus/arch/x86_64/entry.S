@@ -156,37 +156,6 @@ interpreted_system_call:
 	push $3
 	jmp trap_common
 
-// void exchange_in_ring3(void* save, const void* load, uint64_t components, Processor*): the vector
-// registers into one area and out of another, by code in ring 3 on the kernel's own page table, which
-// stays loaded and gives ring 3 the kernel's pool. Changes rax, rdx, rsi, rdi, r11 and TSS.RSP0.
-	.global exchange_in_ring3
-exchange_in_ring3:
-	test %rdi, %rdi
-	jz 1f
-	mov %edi, %edi                          // the offset in the direct map
-	bts $POOL_WINDOW_BIT, %rdi
-1:	test %rsi, %rsi
-	jz 2f
-	mov %esi, %esi
-	bts $POOL_WINDOW_BIT, %rsi
-2:	mov $(boot_page_table - KERNEL_BASE), %r11
-	mov %r11, %cr3
-	movq $0, PROCESSOR_SPACE(%rcx)
-	lea PROCESSOR_GATE_FRAME_END(%rcx), %r11
-	mov %r11, PROCESSOR_TSS_RSP0(%rcx)
-	mov %edx, %eax
-	xor %edx, %edx
-	mov %rsp, PROCESSOR_USER_RSP(%rcx)
-	push $USER_DATA_SELECTOR
-	push $0
-	push $2                                 // IF off
-	push $USER_CODE_SELECTOR
-	push exchange_entry(%rip)
-	iretq
-exchange_landing:
-	mov PROCESSOR_USER_RSP(%rcx), %rsp
-	ret
-
 // Fast IPC: what is in the message registers stays there. Scratch: rax rcx r11 rdi rbx rbp r15.
 // rbp = caller, rdi = port slot. Everything is checked before anything is changed, so that the slow
 // path can start over. Kernel lock held between LOCK_OR and the release in fast_switch.
@@ -491,8 +460,6 @@ entry_return:
 	.quad ENTRY_RETURN
 foreign_entry:
 	.quad FOREIGN_ENTRY
-exchange_entry:
-	.quad EXCHANGE_ENTRY
 
 	.data
 	.global kernel_lock_word

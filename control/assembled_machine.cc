@@ -13,6 +13,7 @@
 #include "control/memory_figures.h"
 #include "device-model/virtio/block_device.h"
 #include "device-model/virtio/entropy_device.h"
+#include "device-model/virtio/port_device.h"
 #include "vmm/serial_16550.h"
 
 namespace ensemble::control {
@@ -48,7 +49,8 @@ vmm::BootModule to_boot_module(const proto::Module& module) {
 }  // namespace
 
 Result<std::unique_ptr<AssembledMachine>> AssembledMachine::create(
-    const proto::Configuration& configuration, vmm::EventLoop& loop, ConsolePort& console) {
+    const proto::Configuration& configuration, vmm::EventLoop& loop, ConsolePort& console,
+    device::PortBackend* agent) {
   vmm::MachineOptions options{.memory_size = configuration.memory_bytes(),
                               .vcpu_count = configuration.vcpus()};
   if (!configuration.kvm_device().empty()) {
@@ -58,7 +60,8 @@ Result<std::unique_ptr<AssembledMachine>> AssembledMachine::create(
   if (!machine) {
     return std::unexpected(machine.error());
   }
-  std::unique_ptr<AssembledMachine> assembled(new AssembledMachine(std::move(*machine), console));
+  std::unique_ptr<AssembledMachine> assembled(
+      new AssembledMachine(std::move(*machine), console, agent));
   for (const proto::Device& device : configuration.devices()) {
     if (auto added = assembled->add_device(device); !added) {
       return std::unexpected(added.error().with_context("device '" + device.name() + "'"));
@@ -70,10 +73,12 @@ Result<std::unique_ptr<AssembledMachine>> AssembledMachine::create(
   return assembled;
 }
 
-AssembledMachine::AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console)
+AssembledMachine::AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console,
+                                   device::PortBackend* agent)
     : machine_(std::move(machine)),
       console_(std::make_unique<MachineConsole>(console)),
-      virtio_bus_(std::make_unique<device::VirtioBus>(*machine_)) {}
+      virtio_bus_(std::make_unique<device::VirtioBus>(*machine_)),
+      agent_(agent) {}
 
 AssembledMachine::~AssembledMachine() {
   machine_->stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
@@ -97,6 +102,8 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
           disk.path(), {.read_only = disk.read_only(), .serial = disk.serial()}, loop);
       return block ? add_virtio(device, std::move(*block)) : std::unexpected(block.error());
     }
+    case proto::Device::kVirtioPort:
+      return add_port(device);
     case proto::Device::KIND_NOT_SET:
       break;
   }
@@ -139,6 +146,20 @@ void AssembledMachine::resize_console(const proto::ConsoleSize& size) {
   if (sized_console_ != nullptr) {
     sized_console_->set_size(clamp(size.columns()), clamp(size.rows()));
   }
+}
+
+Result<void> AssembledMachine::add_port(const proto::Device& device) {
+  // virtio_console_control has it behind its 8 bytes, and guests give short buffers.
+  constexpr std::size_t kLongestName = 63;
+  const std::string& name = device.virtio_port().name();
+  if (name.empty() || name.size() > kLongestName) {
+    return fail("a port has a name of 1 to {} bytes", kLongestName);
+  }
+  device::PortBackend* const agent = std::exchange(agent_, nullptr);
+  if (agent == nullptr) {
+    return fail("a machine has one port, and its process is a served one");
+  }
+  return add_virtio(device, std::make_unique<device::PortDevice>(name, *agent));
 }
 
 Result<void> AssembledMachine::add_serial(const proto::Device& device) {

@@ -9,6 +9,7 @@
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
 #include "device-model/virtio/console_device.h"
+#include "device-model/virtio/port_backend.h"
 #include "device-model/virtio/virtio_bus.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
@@ -21,11 +22,12 @@ namespace ensemble::control {
 // Used and destroyed on the event loop, or while it does not run.
 class AssembledMachine {
  public:
-  // `loop` and `console` outlive the machine. The Error says which part of the configuration
+  // `loop`, `console` and `agent` outlive the machine; `agent` may be null where the configuration
+  // has no port. The Error says which part of the configuration
   // cannot be had, and why.
   static Result<std::unique_ptr<AssembledMachine>> create(
       const ensemble::vmm::v1::Configuration& configuration, vmm::EventLoop& loop,
-      ConsolePort& console);
+      ConsolePort& console, device::PortBackend* agent);
   ~AssembledMachine();
 
   vmm::Machine& machine() { return *machine_; }
@@ -39,10 +41,12 @@ class AssembledMachine {
       const ensemble::vmm::v1::Configuration& configuration) const;
 
  private:
-  AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console);
+  AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console,
+                   device::PortBackend* agent);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
+  Result<void> add_port(const ensemble::vmm::v1::Device& device);
   Result<void> add_serial(const ensemble::vmm::v1::Device& device);
   Result<void> add_machine_control(const ensemble::vmm::v1::Device& device);
   Result<void> add_virtio(const ensemble::vmm::v1::Device& device,
@@ -59,6 +63,7 @@ class AssembledMachine {
   std::unique_ptr<vmm::MachineControl> machine_control_;
   std::unique_ptr<MachineConsole> console_;
   std::unique_ptr<device::VirtioBus> virtio_bus_;
+  device::PortBackend* agent_;                      // Null: taken, or none.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
 };
 

@@ -3,22 +3,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <utility>
 
+#include "control/peer.h"
+
 namespace ensemble::control {
-namespace {
-
-bool may_control(int socket) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-         (peer.uid == ::geteuid() || peer.uid == 0);
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Controllers>> Controllers::with_one(vmm::EventLoop& loop,
                                                            vmm::FileDescriptor socket,
                                                            Handlers handlers) {
@@ -81,7 +71,7 @@ void Controllers::accept() {
   if (!socket) {
     return;
   }
-  if (!may_control(socket.get())) {
+  if (!is_own_or_root(socket.get())) {
     spdlog::warn("a connection of another user was closed");
     return;
   }

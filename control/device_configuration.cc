@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "control/agent_port.h"
 #include "control/message_stream.h"
 #include "device-model/device_tree.h"
 #include "device-model/machine_description.h"
@@ -120,12 +121,13 @@ class VirtioPlaces {
   VirtioPlaces(proto::Configuration& configuration, device::MachineDescription& machine)
       : configuration_(configuration), machine_(machine) {}
 
-  proto::Device& add(const char* name, std::uint32_t device_id) {
+  proto::Device& add(const char* name, std::uint32_t device_id, const char* role = "") {
     const std::size_t index = machine_.virtio.size();
     const device::VirtioNode node{.name = name,
                                   .device_id = device_id,
                                   .address = device::kVirtioAddress + index * device::kVirtioStride,
-                                  .gsi = device::kVirtioGsis.at(index)};
+                                  .gsi = device::kVirtioGsis.at(index),
+                                  .role = role};
     machine_.virtio.push_back(node);
     proto::Device& device = *configuration_.add_devices();
     device.set_name(fmt::format("virtio-{}", name));
@@ -165,6 +167,11 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     console.mutable_size()->set_rows(options.terminal->rows);
   }
   places.add("entropy", kVirtioEntropyId).mutable_virtio_entropy();
+  if (options.agent) {
+    places.add("port", kVirtioConsoleId, "agent")
+        .mutable_virtio_port()
+        ->set_name(AgentPort::kPortName);
+  }
   if (options.disk) {
     if (auto checked = check_file("disk", *options.disk, O_RDWR); !checked) {
       return checked;

@@ -30,6 +30,8 @@ struct DeviceOptions {
   std::vector<std::string> environment;
   // The terminal that is the console; absent: its input is data.
   std::optional<TerminalSize> terminal;
+  // Whether there is a port for an agent in the device; for served processes.
+  bool agent = false;
   // Whether Stopped carries the memory figures, which cost time to collect.
   bool measure_memory = false;
 };

@@ -3,16 +3,22 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "control/atomic_file.h"
+#include "control/folder_socket.h"
+#include "control/served_process.h"
 #include "vmm/machine.h"
 
 namespace ensemble::control {
 namespace {
 
 namespace proto = ensemble::vmm::v1;
+
+// Who connects to the agent's port while somebody is there waits here.
+constexpr int kAgentBacklog = 4;
 
 // How long each controller may take to read what it was told at the end.
 constexpr std::chrono::seconds kLastWords{5};
@@ -256,8 +262,25 @@ Result<void> DeviceProcess::stop() {
   return {};
 }
 
+// Once: after a reset those who are connected wait for the new machine's agent.
+Result<void> DeviceProcess::make_agent_port() {
+  const auto& devices = configuration_->devices();
+  if (agent_ || folder_.empty() || std::ranges::none_of(devices, &proto::Device::has_virtio_port)) {
+    return {};
+  }
+  auto socket = listen_in_folder(folder_, kAgentSocketName, kAgentBacklog);
+  if (!socket) {
+    return std::unexpected(socket.error());
+  }
+  agent_ = AgentPort::create(*loop_, std::move(*socket));
+  return {};
+}
+
 Result<void> DeviceProcess::make_machine() {
-  auto assembled = AssembledMachine::create(*configuration_, *loop_, *console_);
+  if (auto made = make_agent_port(); !made) {
+    return made;
+  }
+  auto assembled = AssembledMachine::create(*configuration_, *loop_, *console_, agent_.get());
   if (!assembled) {
     return std::unexpected(assembled.error());
   }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "control/agent_port.h"
 #include "control/assembled_machine.h"
 #include "control/console_port.h"
 #include "control/controllers.h"
@@ -26,7 +27,8 @@ class DeviceProcess {
 
   // A process for the controllers that connect to the listening socket `listener`, which it
   // outlives. In the directory `folder` it keeps what they need later: "console.log" (ConsoleLog)
-  // and, once the machine has stopped, "stopped.pb" (the message Stopped).
+  // and, once the machine has stopped, "stopped.pb" (the message Stopped). A device with a port
+  // has its socket there: "agent.sock".
   static Result<std::unique_ptr<DeviceProcess>> create_served(vmm::FileDescriptor listener,
                                                               std::string folder);
   ~DeviceProcess();
@@ -49,6 +51,7 @@ class DeviceProcess {
   Result<void> resize_console(const ensemble::vmm::v1::ConsoleSize& size);
   Result<void> stop();
   Result<void> make_machine();
+  Result<void> make_agent_port();
   void machine_stopped(const vmm::StopReason& reason);
   void reset_machine();
   void end(ensemble::vmm::v1::Stopped stopped);
@@ -59,6 +62,7 @@ class DeviceProcess {
   std::string folder_;  // Empty: the process is not served.
   std::unique_ptr<Controllers> controllers_;
   std::unique_ptr<ConsolePort> console_;
+  std::unique_ptr<AgentPort> agent_;  // Null: the machine has no port, or the process no folder.
   std::optional<ensemble::vmm::v1::Configuration> configuration_;
   std::unique_ptr<AssembledMachine> machine_;
   bool started_ = false;  // Once, in this process; a reset does not change it.

@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "control/folder_socket.h"
 #include "control/small_file.h"
 #include "control/spawn_settings.h"
 #include "control/vmm_child.h"
@@ -24,60 +23,6 @@ namespace ensemble::control {
 namespace {
 
 constexpr int kBacklog = 16;
-
-// The address of a socket in `folder` by way of an open descriptor, since a path of more than 107
-// bytes does not fit into a socket's address.
-sockaddr_un address_in(const vmm::FileDescriptor& folder) {
-  const std::string path =
-      "/proc/self/fd/" + std::to_string(folder.get()) + "/" + kControlSocketName;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  return address;
-}
-
-Result<vmm::FileDescriptor> open_folder(const std::string& folder) {
-  vmm::FileDescriptor opened(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!opened) {
-    return std::unexpected(Error::from_errno("cannot open the directory '" + folder + "'", errno));
-  }
-  return opened;
-}
-
-// A new socket, and the directory that it is to have its other end in.
-struct FolderSocket {
-  vmm::FileDescriptor folder;
-  vmm::FileDescriptor socket;
-};
-
-Result<FolderSocket> make_socket(const std::string& path) {
-  auto folder = open_folder(path);
-  if (!folder) {
-    return std::unexpected(folder.error());
-  }
-  vmm::FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) {
-    return std::unexpected(Error::from_errno("cannot make a socket", errno));
-  }
-  return FolderSocket{std::move(*folder), std::move(socket)};
-}
-
-Result<vmm::FileDescriptor> listen_in(const std::string& folder) {
-  auto made = make_socket(folder);
-  if (!made) {
-    return std::unexpected(made.error());
-  }
-  ::unlinkat(made->folder.get(), kControlSocketName, 0);
-  ::unlinkat(made->folder.get(), kStoppedName, 0);
-  const sockaddr_un address = address_in(made->folder);
-  if (::bind(made->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
-          0 ||
-      ::listen(made->socket.get(), kBacklog) != 0) {
-    return std::unexpected(
-        Error::from_errno("cannot listen on '" + folder + "/" + kControlSocketName + "'", errno));
-  }
-  return std::move(made->socket);
-}
 
 std::uint64_t monotonic_ns() {
   timespec now{};
@@ -130,7 +75,8 @@ StartedProcess find_served_process(const std::string& folder, pid_t id) {
 }
 
 Result<StartedProcess> start_served_process(const ServedProcessOptions& options) {
-  auto low = listen_in(options.folder);
+  ::unlink((options.folder + "/" + kStoppedName).c_str());
+  auto low = listen_in_folder(options.folder, kControlSocketName, kBacklog);
   if (!low) {
     return std::unexpected(low.error());
   }
@@ -164,20 +110,11 @@ Result<StartedProcess> start_served_process(const ServedProcessOptions& options)
 }
 
 Result<vmm::FileDescriptor> connect_to_process(const std::string& folder) {
-  auto made = make_socket(folder);
-  if (!made) {
-    return std::unexpected(made.error());
-  }
-  const sockaddr_un address = address_in(made->folder);
-  // A process that accepts nobody is not waited for (EAGAIN).
-  ::fcntl(made->socket.get(), F_SETFL, O_NONBLOCK);
-  if (::connect(made->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
-      0) {
-    return std::unexpected(
-        Error::from_errno("cannot connect to '" + folder + "/" + kControlSocketName + "'", errno));
-  }
-  ::fcntl(made->socket.get(), F_SETFL, 0);
-  return std::move(made->socket);
+  return connect_in_folder(folder, kControlSocketName);
+}
+
+Result<vmm::FileDescriptor> connect_to_agent(const std::string& folder) {
+  return connect_in_folder(folder, kAgentSocketName);
 }
 
 }  // namespace ensemble::control

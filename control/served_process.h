@@ -12,6 +12,7 @@ namespace ensemble::control {
 
 // Where a served ensemble-vmm keeps things in its folder.
 inline constexpr char kControlSocketName[] = "control.sock";
+inline constexpr char kAgentSocketName[] = "agent.sock";
 inline constexpr char kConsoleLogName[] = "console.log";
 inline constexpr char kProcessLogName[] = "process.log";
 inline constexpr char kStoppedName[] = "stopped.pb";
@@ -45,5 +46,9 @@ StartedProcess find_served_process(const std::string& folder, pid_t id);
 // Connects to the control socket in `folder`. The socket blocks for nobody: its reads and writes
 // are to be made with MSG_DONTWAIT. ECONNREFUSED and ENOENT mean that the process is gone.
 Result<vmm::FileDescriptor> connect_to_process(const std::string& folder);
+
+// Connects to the port of the agent in the device, in the same way. A device without one has no
+// such socket. Bytes wait until the agent takes them.
+Result<vmm::FileDescriptor> connect_to_agent(const std::string& folder);
 
 }  // namespace ensemble::control

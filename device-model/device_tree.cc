@@ -130,6 +130,9 @@ void write_soc(DeviceTreeWriter& tree, const MachineDescription& machine) {
         tree.cells("interrupts", {device.gsi, kEdgeRising});
         tree.node(device.name, [&] {
           tree.string("compatible", fmt::format("virtio,device{:x}", device.device_id));
+          if (!device.role.empty()) {
+            tree.string("ensemble,role", device.role);
+          }
         });
       });
     }

@@ -21,6 +21,7 @@ struct VirtioNode {
   std::uint32_t device_id = 0;  // Of the virtio specification, section 5.
   std::uint64_t address = 0;    // Guest-physical, of its registers.
   std::uint32_t gsi = 0;        // Edge-triggered.
+  std::string role = {};        // What it is for, where its ID does not say; may be empty.
 };
 
 // One machine as its guest shall see it, independent of how it is told: the device tree (and any

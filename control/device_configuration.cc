@@ -90,10 +90,11 @@ Result<void> add_boot_files(proto::Configuration& configuration, const DeviceOpt
   }
   configuration.set_kernel(std::move(*kernel));
 
-  auto boot = choose_file(
-      std::nullopt, "boot package",
-      options.disk ? &InstallationFiles::disk_boot_package : &InstallationFiles::boot_package,
-      files);
+  auto boot = choose_file(std::nullopt, "boot package",
+                          options.agent  ? &InstallationFiles::agent_boot_package
+                          : options.disk ? &InstallationFiles::disk_boot_package
+                                         : &InstallationFiles::boot_package,
+                          files);
   if (boot) {
     add_module(configuration, "boot", std::move(*boot), {});
   } else if (!options.kernel) {

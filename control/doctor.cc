@@ -146,6 +146,7 @@ void check_files(Diagnosis& diagnosis, const InstallationFiles& files) {
   check_guest_file(diagnosis, "kernel", files.kernel(), mend);
   check_guest_file(diagnosis, "boot package", files.boot_package(), mend);
   check_guest_file(diagnosis, "boot package for disks", files.disk_boot_package(), mend);
+  check_guest_file(diagnosis, "boot package for agents", files.agent_boot_package(), mend);
   check_guest_file(diagnosis, "root file system", files.root_file_system(), mend);
   const std::string process = files.vmm_executable();
   const bool executable = ::access(process.c_str(), X_OK) == 0;

@@ -65,6 +65,10 @@ Result<std::string> InstallationFiles::boot_package() const {
   return guest_file("boot.pkg", "boot package");
 }
 
+Result<std::string> InstallationFiles::agent_boot_package() const {
+  return guest_file("boot-agent.pkg", "boot package for agents");
+}
+
 Result<std::string> InstallationFiles::disk_boot_package() const {
   return guest_file("boot-disk.pkg", "boot package for disks");
 }

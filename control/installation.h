@@ -18,11 +18,13 @@ class InstallationFiles {
  public:
   static Result<InstallationFiles> locate();
 
-  // The default kernel, boot package (of a machine with or without a disk) and root file system.
+  // The default kernel, boot package (of a machine without or with a disk, or with an agent and
+  // perhaps a disk) and root file system.
   // The Error names the places that were searched and says how to make the file.
   Result<std::string> kernel() const;
   Result<std::string> boot_package() const;
   Result<std::string> disk_boot_package() const;
+  Result<std::string> agent_boot_package() const;
   Result<std::string> root_file_system() const;
 
   // The ensemble-vmm executable.

@@ -71,8 +71,11 @@ set(boot_tools ${boot_files})
 list(FILTER boot_tools INCLUDE REGEX "^bin/")
 list(FILTER boot_files EXCLUDE REGEX "^bin/")
 get_property(boot_depends GLOBAL PROPERTY GUEST_BOOT_DEPENDS)
-# Boot packages are copied into the machine: one without a disk is spared what keeps file systems.
-set(boot_files_without_disk ${boot_files})
+# Boot packages are copied into the machine: one without a disk is spared what keeps file systems,
+# and one without an agent what an agent needs.
+set(boot_files_without_agent ${boot_files})
+list(FILTER boot_files_without_agent EXCLUDE REGEX "^drivers/virtio-port=")
+set(boot_files_without_disk ${boot_files_without_agent})
 list(FILTER boot_files_without_disk EXCLUDE REGEX "^file-systems/")
 function(boot_package name)
   add_custom_command(
@@ -84,7 +87,9 @@ function(boot_package name)
     VERBATIM)
 endfunction()
 boot_package(boot.pkg ${boot_files_without_disk} ${boot_tools})
-boot_package(boot-disk.pkg ${boot_files} ${boot_tools})
-add_custom_target(boot_package ALL DEPENDS ${GUEST_OUTPUT}/boot.pkg ${GUEST_OUTPUT}/boot-disk.pkg)
+boot_package(boot-disk.pkg ${boot_files_without_agent} ${boot_tools})
+boot_package(boot-agent.pkg ${boot_files} ${boot_tools})
+add_custom_target(boot_package ALL DEPENDS
+  ${GUEST_OUTPUT}/boot.pkg ${GUEST_OUTPUT}/boot-disk.pkg ${GUEST_OUTPUT}/boot-agent.pkg)
 
 include(${PROJECT_SOURCE_DIR}/tests/guest-kernel/probe/probe.cmake)

@@ -32,6 +32,10 @@ inline constexpr std::uint64_t kServerSmallArchiveSize = 0x8'0000;
 inline constexpr std::uint64_t kServerSharedAddress = 0x1018'0000;
 inline constexpr std::uint64_t kServerSharedSlice = 0x4'0000;
 inline constexpr std::uint64_t kServerLargeArchiveAddress = 0x2000'0000;
+// Large pages that a driver shares with the server, in both domains at the same place: multiples of
+// 2 MiB, from the first service's on.
+inline constexpr std::uint64_t kLargeSharedAddress = 0x3000'0000;
+inline constexpr std::uint64_t kLargeSharedSlice = 0x20'0000;
 
 inline constexpr std::uint64_t kServerFileSystemAddress = 0x2800'0000;
 // In the file system's domain.

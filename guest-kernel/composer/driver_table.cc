@@ -1,18 +1,21 @@
 #include "guest-kernel/composer/driver_table.h"
 
 #include "guest-kernel/lib/device_protocol.h"
+#include "guest-kernel/lib/port_protocol.h"
 
 namespace composer {
 namespace {
 
 constexpr DriverKind kDrivers[] = {
-    {"virtio,device3", "drivers/virtio-console", "console", guest::Role::kConsole, 4 * 4096,
-     guest::kConsoleSharedSize},
-    {"virtio,device2", "drivers/virtio-block", "block", guest::Role::kBlock, 4 * 4096,
+    {"virtio,device3", "", "drivers/virtio-console", "console", guest::Role::kConsole, 4 * 4096,
+     guest::kConsoleSharedSize, 0, guest::kConsoleSignal},
+    {"virtio,device3", "agent", "drivers/virtio-port", "agent", guest::Role::kPort, 2 * 4096, 0,
+     guest::kPortSharedSize, guest::kPortSignal},
+    {"virtio,device2", "", "drivers/virtio-block", "block", guest::Role::kBlock, 4 * 4096,
      guest::kBlockSharedSize},
-    {"virtio,device4", "drivers/virtio-entropy", "entropy", guest::Role::kEntropy, 2 * 4096, 0},
-    {"ns16550a", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
-     guest::kConsoleSharedSize},
+    {"virtio,device4", "", "drivers/virtio-entropy", "entropy", guest::Role::kEntropy, 2 * 4096, 0},
+    {"ns16550a", "", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
+     guest::kConsoleSharedSize, 0, guest::kConsoleSignal},
 };
 
 // Virtio 1.2, section 5: device IDs that a machine of ours or of QEMU's may have.
@@ -31,9 +34,9 @@ constexpr std::string_view kVirtioDevices[] = {
 
 }  // namespace
 
-const DriverKind* driver_for(std::string_view compatible) {
+const DriverKind* driver_for(std::string_view compatible, std::string_view role) {
   for (const DriverKind& kind : kDrivers) {
-    if (kind.compatible == compatible) {
+    if (kind.compatible == compatible && kind.device_role == role) {
       return &kind;
     }
   }

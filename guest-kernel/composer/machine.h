@@ -14,6 +14,7 @@ namespace composer {
 struct Device {
   std::string_view path;
   std::string_view compatible;  // of the most specific node; empty: the device has to be asked
+  std::string_view role;        // "ensemble,role" of that node
   std::uint64_t address = 0;    // of its registers, or its first I/O port
   std::uint64_t size = 0;
   bool io_space = false;

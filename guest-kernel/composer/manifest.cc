@@ -114,6 +114,7 @@ const char* read_bus(const void* tree, const char* path, Machine& machine) {
       // What the device is stands in its child; without one the device has to be asked.
       const int child = fdt_first_subnode(tree, node);
       device.compatible = child < 0 ? std::string_view{} : first_string(tree, child, "compatible");
+      device.role = child < 0 ? std::string_view{} : first_string(tree, child, "ensemble,role");
     }
     if (machine.devices.push_back(device) == nullptr) {
       return "the manifest has more than 28 devices";

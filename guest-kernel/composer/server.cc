@@ -84,6 +84,9 @@ Status LinuxServer::create_domain() {
 }
 
 void LinuxServer::map_shared_memory(const Service& service) {
+  if (service.has_large_memory) {
+    check(services_->map_large_memory(service, kServerDomainSlot));
+  }
   if (service.kind->shared_size != 0) {
     check(guest::map(kServerDomainSlot, shared_address(service), abi::kComposerMemory,
                      services_->shared_memory_offset(service), service.kind->shared_size,
@@ -98,6 +101,10 @@ void LinuxServer::give_drivers() {
     const std::uint64_t size = service.kind->shared_size;
     guest::Resource resource{
         service.kind->role, 0, guest::kNoSlot, size == 0 ? 0 : shared_address(service), size, 0};
+    if (service.kind->large_size != 0) {
+      resource.address = service.has_large_memory ? service.large_address() : 0;
+      resource.size = service.kind->large_size;
+    }
     if (&service == services_->console()) {
       resource.value = system_->machine.console_is_data ? 1 : 0;
       map_shared_memory(service);
@@ -202,6 +209,7 @@ const char* LinuxServer::start(System& system, Services& services) {
   info.total_memory = system.boot->total_memory;
   guest::copy_text(info.product_name, system.machine.product_name);
   defer_file_system();
+  services.reserve_large_memory();
   give({Role::kOwnPort, 0, 0, 0, 0, 0}, kServerPortSlot, abi::kAllRights);
   give({Role::kControl, 0, 0, 0, 0, 0}, kOwnPortSlot, abi::kRightCall, kControlBadge);
   give_command(system.machine);

@@ -82,7 +82,7 @@ bool Services::is_wanted(const Device& device, const DriverKind& kind) const {
     return false;
   }
   const auto is_virtio_console = [](const Device& other) {
-    return other.compatible == "virtio,device3";
+    return other.compatible == "virtio,device3" && other.role.empty();
   };
   const auto& devices = system_->machine.devices;
   const bool use_virtio = !system_->machine.prefer_serial &&
@@ -169,7 +169,7 @@ void Services::start(System& system) {
     record.address = device.address;
     record.size = device.size;
     record.interrupt = device.has_interrupt ? device.gsi : ~std::uint32_t{0};
-    const DriverKind* kind = driver_for(device.compatible);
+    const DriverKind* kind = driver_for(device.compatible, device.role);
     if (kind != nullptr && is_wanted(device, *kind)) {
       plan(device, *kind, record);
     } else if (device.compatible == "ensemble,machine-control" || device.compatible == "ns16550a") {
@@ -234,7 +234,7 @@ void Services::describe(const Service& service, Slot first_slot) {
   info.total_memory = system_->boot->total_memory;
   add_resource(info, {Role::kOwnPort, 0, first_slot + kGivenPort, 0, 0, 0});
   add_resource(info, {Role::kSupervisor, 0, first_slot + kGivenSupervisor, 0, 0, 0});
-  if (service.kind->role == Role::kConsole) {
+  if (service.kind->client_signal != 0) {
     add_resource(info, {Role::kClient, 0, first_slot + kGivenClient, 0, 0, 0});
   }
   if (device.io_space) {
@@ -258,6 +258,11 @@ void Services::describe(const Service& service, Slot first_slot) {
         info, {Role::kSharedMemory, 0, guest::kNoSlot, instance.address_of(service.shared_offset),
                service.kind->shared_size, instance.physical_of(service.shared_offset)});
   }
+  if (service.kind->large_size != 0) {
+    add_resource(info,
+                 {Role::kSharedMemory, 0, guest::kNoSlot, service.large_address(),
+                  service.kind->large_size, system_->boot->memory_base + service.large_offset});
+  }
 }
 
 // The driver's registers and capabilities: its own device's, and nothing else.
@@ -274,10 +279,10 @@ Status Services::grant(const Service& service, Slot domain, Slot first_slot) {
     return guest::copy_capability(domain, first_slot + kGivenSupervisor, kOwnPortSlot,
                                   abi::kRightSignal, std::uint64_t{1} << service.index);
   });
-  if (service.kind->role == Role::kConsole) {
+  if (service.kind->client_signal != 0) {
     then([&] {
       return guest::copy_capability(domain, first_slot + kGivenClient, kServerPortSlot,
-                                    abi::kRightSignal, guest::kConsoleSignal);
+                                    abi::kRightSignal, service.kind->client_signal);
     });
   }
   if (device.trigger == abi::InterruptTrigger::kLevelHigh && device.has_interrupt) {
@@ -302,6 +307,26 @@ Status Services::grant(const Service& service, Slot domain, Slot first_slot) {
   return status;
 }
 
+void Services::reserve_large_memory() {
+  for (Service& service : services_) {
+    if (service.kind->large_size != 0) {
+      const auto offset = system_->memory.reserve(service.kind->large_size);
+      service.has_large_memory = offset.has_value();
+      service.large_offset = offset.value_or(0);
+    }
+  }
+}
+
+Status Services::map_large_memory(const Service& service, Slot domain) const {
+  if (service.kind->large_size == 0) {
+    return Status::kOk;
+  }
+  return service.has_large_memory
+             ? guest::map(domain, service.large_address(), abi::kComposerMemory,
+                          service.large_offset, service.kind->large_size, kReadWrite)
+             : Status::kNoMemory;
+}
+
 Status Services::start_service(Service& service, bool again) {
   const Slot domain = domain_slot(service.domain);
   const Slot first_slot = kFirstServiceSlot + service.place * kSlotsPerService;
@@ -312,6 +337,9 @@ Status Services::start_service(Service& service, bool again) {
   fill_instance(*service.program, service.instance, again);
   describe(service, first_slot);
   status = map_instance(domain, *service.program, service.instance);
+  if (status == Status::kOk) {
+    status = map_large_memory(service, domain);
+  }
   if (status == Status::kOk) {
     status = grant(service, domain, first_slot);
   }

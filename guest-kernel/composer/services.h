@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "guest-kernel/composer/address_map.h"
 #include "guest-kernel/composer/driver_table.h"
 #include "guest-kernel/composer/loader.h"
 #include "guest-kernel/composer/system.h"
@@ -20,11 +21,16 @@ struct Service {
   std::optional<Program> program;
   Instance instance;
   std::uint64_t shared_offset = 0;  // in the instance's block
+  std::uint64_t large_offset = 0;   // in region kComposerMemory
+  bool has_large_memory = false;
   std::size_t domain = 0;
   std::size_t index = 0;
   std::size_t place = 0;   // among the drivers of its domain
   bool wanted = false;     // started, or to be started again with its domain
   bool connected = false;  // port and interrupt exist
+
+  // In its own domain and in its client's.
+  std::uint64_t large_address() const { return kLargeSharedAddress + index * kLargeSharedSlice; }
 
   guest::Slot port() const { return slots_at(index); }
   guest::Slot interrupt_signal() const { return slots_at(index) + 1; }
@@ -52,7 +58,13 @@ class Services {
   // `system` outlives this.
   void start(System& system);
 
-  // Starts all other drivers. Once is enough.
+  // Takes the large pages that drivers share with their client. Nothing can be allocated of the
+  // composer's memory afterwards.
+  void reserve_large_memory();
+  // Maps those of `service` into a domain, where it has any.
+  guest::Status map_large_memory(const Service& service, guest::Slot domain) const;
+
+  // Starts all other drivers, after reserve_large_memory(). Once is enough.
   void start_rest();
 
   // The service that the Linux server's console is, or nullptr.

@@ -25,6 +25,7 @@ enum class Role : std::uint32_t {
   kConsole,       // the Linux server's: the console driver's port + the shared rings, mapped;
                   // `value` 1: input is data (a file or a pipe), not keys
   kBlock,         // deferred; the same for a disk; one resource per disk, in the manifest's order
+  kPort,          // deferred; the same for a port to the host (port_protocol.h)
   kEntropy,       // deferred; port of the entropy driver
   kControl,       // port of the composer: ControlRequest (device_protocol.h)
   kInformation,   // deferred; port of the composer: InformationRequest; to hand to native programs
@@ -107,5 +108,6 @@ inline constexpr std::uint64_t kApplicationPriority = 8;
 // Bits that arrive at the Linux server's port (Role::kOwnPort) from outside. The server may use the
 // others for its own timers.
 inline constexpr std::uint64_t kConsoleSignal = 1;  // input came, or there is room for output again
+inline constexpr std::uint64_t kPortSignal = 8;     // the same of the port to the host
 
 }  // namespace guest

@@ -26,7 +26,8 @@ MachineDescription describe(const std::string& profile) {
   machine.arguments = {"/bin/busybox", "uname", "-a b"};
   machine.start_time = 1'700'000'000'000'000'001;
   machine.virtio = {{"console", 3, kVirtioAddress, 16},
-                    {"entropy", 0x10, kVirtioAddress + kVirtioStride, 17}};
+                    {"entropy", 0x10, kVirtioAddress + kVirtioStride, 17},
+                    {"port", 3, kVirtioAddress + 2 * kVirtioStride, 18, "agent"}};
   return machine;
 }
 
@@ -112,6 +113,8 @@ TEST(DeviceTree, DescribesTheDevices) {
   EXPECT_EQ(tree.cells("/soc/virtio@d0001000", "interrupts"), (Cells{16, 1}));
   EXPECT_EQ(tree.string("/soc/virtio@d0001000/console", "compatible"), "virtio,device3");
   EXPECT_EQ(tree.string("/soc/virtio@d0002000/entropy", "compatible"), "virtio,device10");
+  EXPECT_EQ(tree.string("/soc/virtio@d0003000/port", "ensemble,role"), "agent");
+  EXPECT_FALSE(tree.has("/soc/virtio@d0001000/console", "ensemble,role"));
   EXPECT_EQ(tree.bytes("/soc/machine-control@d0000000", "compatible"),
             std::string("ensemble,machine-control\0sifive,test1\0sifive,test0\0syscon\0", 58));
   EXPECT_EQ(tree.cell("/poweroff", "regmap"),

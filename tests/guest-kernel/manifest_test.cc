@@ -94,7 +94,10 @@ std::vector<std::byte> make_manifest(const Options& options = {}) {
         tree.cells("reg", options.sound_reg ? std::vector<std::uint32_t>{0, 0xd000'1000, 0, 0x200}
                                             : std::vector<std::uint32_t>{0xd000'1000});
         tree.cells("interrupts", {16, 1});
-        tree.node("console", [&] { tree.text("compatible", "virtio,device3\0"sv); });
+        tree.node("console", [&] {
+          tree.text("compatible", "virtio,device3\0"sv);
+          tree.text("ensemble,role", "agent\0"sv);
+        });
       });
       tree.node("virtio@d0002000", [&] {
         tree.text("compatible", "virtio,mmio\0"sv);
@@ -138,6 +141,8 @@ TEST(Manifest, DescribesTheMachine) {
   const Device& console = machine.devices[1];
   EXPECT_EQ(console.path, "virtio@d0001000");
   EXPECT_EQ(console.compatible, "virtio,device3");
+  EXPECT_EQ(console.role, "agent");
+  EXPECT_TRUE(machine.devices[2].role.empty());
   EXPECT_EQ(console.address, 0xd000'1000u);
   EXPECT_EQ(console.size, 0x200u);
   EXPECT_EQ(console.gsi, 16u);

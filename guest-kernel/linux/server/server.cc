@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/files/disk_file_system.h"
+#include "guest-kernel/linux/server/files/host_port.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
 #include "guest-kernel/linux/server/ipc/input_signal.h"
 #include "guest-kernel/linux/server/native_calls.h"
@@ -22,7 +23,7 @@ using guest::Role;
 using guest::Slot;
 using guest::Status;
 
-constexpr std::uint64_t kTimerSignal = 2;  // beside guest::kConsoleSignal, ext4::kCommitSignal
+constexpr std::uint64_t kTimerSignal = 2;  // beside those of drivers and ext4::kCommitSignal
 
 constexpr std::uint64_t kFlushInterval = 10'000'000;  // ns
 // A thread that was woken runs after this time at the latest, though another goes on.
@@ -85,6 +86,9 @@ void Server::take_input() {
 void Server::handle_notification(std::uint64_t signals) {
   if ((signals & guest::kConsoleSignal) != 0) {
     take_input();
+  }
+  if ((signals & guest::kPortSignal) != 0) {
+    host_port().driver_signalled();
   }
   if ((signals & ext4::kCommitSignal) != 0) {
     disk_file_system().take_commit();

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <new>
 
+#include "guest-kernel/linux/server/files/host_port.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/ipc/pseudo_terminal.h"
 #include "guest-kernel/linux/server/server.h"
@@ -112,7 +113,8 @@ File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
 
 bool is_known(std::uint32_t number) {
   return std::any_of(std::begin(kDevices), std::end(kDevices),
-                     [&](const Description& each) { return each.number == number; });
+                     [&](const Description& each) { return each.number == number; }) ||
+         number == kHostPortDevice;
 }
 
 struct Link {
@@ -141,6 +143,8 @@ Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& o
       return open_console(node, flags, opener);
     case kMaster:
       return open_terminal_master(node, flags);
+    case kHostPortDevice:
+      return open_host_port(node, flags & ~std::uint32_t{O_NOCTTY});
     default:
       break;
   }
@@ -169,7 +173,7 @@ bool add_device_files(Directory& root) {
       return false;
     }
   }
-  return add_terminal_directory(*directory);
+  return add_terminal_directory(*directory) && add_host_port(*directory);
 }
 
 }  // namespace linux_server

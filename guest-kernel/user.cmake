@@ -64,11 +64,14 @@ include(${GUEST_SOURCE}/drivers/drivers.cmake)
 include(${GUEST_SOURCE}/ext4/ext4.cmake)
 include(${GUEST_SOURCE}/tools/tools.cmake)
 include(${GUEST_SOURCE}/linux/linux.cmake OPTIONAL)
+include(${PROJECT_SOURCE_DIR}/agent/agent.cmake)
 
 get_property(boot_files GLOBAL PROPERTY GUEST_BOOT_FILES)
 # The Linux server is given the archive from the first tool on: they come last.
 set(boot_tools ${boot_files})
 list(FILTER boot_tools INCLUDE REGEX "^bin/")
+set(boot_tools_without_agent ${boot_tools})
+list(FILTER boot_tools_without_agent EXCLUDE REGEX "^bin/ensemble-agent=")
 list(FILTER boot_files EXCLUDE REGEX "^bin/")
 get_property(boot_depends GLOBAL PROPERTY GUEST_BOOT_DEPENDS)
 # Boot packages are copied into the machine: one without a disk is spared what keeps file systems,
@@ -86,8 +89,8 @@ function(boot_package name)
       ${boot_depends}
     VERBATIM)
 endfunction()
-boot_package(boot.pkg ${boot_files_without_disk} ${boot_tools})
-boot_package(boot-disk.pkg ${boot_files_without_agent} ${boot_tools})
+boot_package(boot.pkg ${boot_files_without_disk} ${boot_tools_without_agent})
+boot_package(boot-disk.pkg ${boot_files_without_agent} ${boot_tools_without_agent})
 boot_package(boot-agent.pkg ${boot_files} ${boot_tools})
 add_custom_target(boot_package ALL DEPENDS
   ${GUEST_OUTPUT}/boot.pkg ${GUEST_OUTPUT}/boot-disk.pkg ${GUEST_OUTPUT}/boot-agent.pkg)

@@ -1,26 +1,16 @@
 // The port between a device's agent and the host, with a real device. Lane P.
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <thread>
 
-#include "control/device_configuration.h"
-#include "control/installation.h"
-#include "control/served_process.h"
-#include "device-model/profile_loader.h"
+#include "tests/control/agent_device.h"
 #include "tests/control/controller.h"
-#include "tests/control/temporary_directory.h"
 
 namespace ensemble::control {
 namespace {
@@ -34,32 +24,10 @@ constexpr std::size_t kMuch = 16 << 20;
 constexpr std::size_t kMuch = 256 << 20;
 #endif
 
-// A device whose first program is tests/guest-programs/port.c.
-class AgentPort : public testing::Test {
+class AgentPort : public AgentDevice {
  protected:
   void SetUp() override {
-    const std::string vmm = ENSEMBLE_TEST_VMM;
-    auto process =
-        start_served_process({.executable = vmm, .folder = folder_, .log_level = "warn"});
-    ASSERT_TRUE(process) << process.error().message();
-    process_ = std::move(*process);
-    DeviceOptions options;
-    options.rootfs = ENSEMBLE_TEST_ROOT;
-    options.command = {"/test/port"};
-    options.agent = true;
-    const auto profile = device::load_profile("watch");
-    ASSERT_TRUE(profile) << profile.error().message();
-    const auto configuration = make_configuration(
-        options, *profile, InstallationFiles(std::filesystem::path(vmm).parent_path()));
-    ASSERT_TRUE(configuration) << configuration.error().message();
-    controller_.emplace(folder_);
-    const proto::Reply configured = controller_->ask([&](proto::Request& request) {
-      *request.mutable_configure()->mutable_configuration() = *configuration;
-    });
-    ASSERT_TRUE(configured.has_done()) << configured.failure().message();
-    const proto::Reply started =
-        controller_->ask([](proto::Request& request) { request.mutable_start(); });
-    ASSERT_TRUE(started.has_done()) << started.failure().message();
+    boot({"/test/port"});
     expect_looked_at_alone(1);
   }
 
@@ -79,21 +47,6 @@ class AgentPort : public testing::Test {
       ::poll(nullptr, 0, 5);
     }
     ASSERT_EQ(count(), times);
-  }
-
-  void TearDown() override {
-    if (HasFailure()) {
-      std::cerr << log() << "\n";
-    }
-    if (process_.id > 0) {
-      ::kill(process_.id, SIGKILL);
-      ::waitpid(process_.id, nullptr, 0);
-    }
-  }
-
-  std::string log() const {
-    std::ifstream file(folder_ + kConsoleLogName, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
   }
 
   // A connection, once the device takes one, that begins with `command`.
@@ -129,11 +82,6 @@ class AgentPort : public testing::Test {
     std::cout << what << ": " << static_cast<int>(rate) << " MB/s\n";
     RecordProperty(what, static_cast<int>(rate));
   }
-
-  const TemporaryDirectory directory_;
-  const std::string folder_ = directory_.path("");
-  StartedProcess process_;
-  std::optional<Controller> controller_;
 };
 
 std::string random_text(std::size_t size) {

@@ -1,0 +1,208 @@
+// ensemble-agent COMMAND…: what runs first in a device that the host works with.
+
+#include "agent/agent.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "agent/child.h"
+#include "agent/files.h"
+#include "agent/run.h"
+#include "agent/wire.h"
+
+namespace ensemble::agent {
+namespace {
+
+constexpr char kPortPath[] = "/dev/virtio-ports/org.ensemble.agent";
+constexpr std::size_t kMostConversations = 128;
+// As the device's own: docs/exit-codes.md.
+constexpr int kOwnFailure = 125;
+constexpr int kCannotRun = 126;
+constexpr int kNotFound = 127;
+
+}  // namespace
+
+Agent::Agent(std::vector<std::string> command, std::vector<std::string> environment)
+    : command_(std::move(command)),
+      environment_(std::move(environment)),
+      port_(loop_, kPortPath,
+            {.frame = [this](const FrameHeader& header,
+                             std::string_view body) { take(header, body); },
+             .drained = [this] { pump(); },
+             .disconnected = [this] { drop_all(); }}) {}
+
+bool Agent::watch_signals() {
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) {
+    sigaddset(&watched, number);
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+  signals_ = ::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
+  return loop_.watch(signals_, EPOLLIN, *this);
+}
+
+bool Agent::start_command() {
+  ChildSettings settings;
+  settings.command = command_;
+  settings.environment = environment_;
+  settings.on_terminal = true;
+  process_ = start_child(settings);
+  if (process_ < 0) {
+    std::fprintf(stderr, "%s: %s\n", command_.front().c_str(), std::strerror(-process_));
+    exit_code_ = process_ == -ENOENT ? kNotFound : kCannotRun;
+  }
+  return process_ > 0;
+}
+
+int Agent::run() {
+  if (!loop_.create() || !watch_signals()) {
+    std::fprintf(stderr, "ensemble-agent: %s\n", std::strerror(errno));
+    return kOwnFailure;
+  }
+  if (!start_command()) {
+    return exit_code_;
+  }
+  if (const int error = port_.open(); error != 0) {
+    std::fprintf(stderr, "ensemble-agent: %s: %s\n", kPortPath, std::strerror(-error));
+  }
+  while (exit_code_ < 0) {
+    loop_.run_once(-1);
+    remove_finished();
+  }
+  return exit_code_;
+}
+
+void Agent::ready(int /*descriptor*/, std::uint32_t /*events*/) {
+  signalfd_siginfo info{};
+  while (::read(signals_, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGCHLD) {
+      reap();
+    } else {
+      ::kill(process_, static_cast<int>(info.ssi_signo));
+    }
+  }
+}
+
+void Agent::reap() {
+  int status = 0;
+  for (int process = 0; (process = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (process == process_) {
+      exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    for (const auto& each : conversations_) {
+      each->child_ended(process, status);
+    }
+  }
+}
+
+Conversation* Agent::find(std::uint32_t number) const {
+  for (const auto& each : conversations_) {
+    if (each->number() == number && !each->is_over()) {
+      return each.get();
+    }
+  }
+  return nullptr;
+}
+
+void Agent::take(const FrameHeader& header, std::string_view body) {
+  if (header.type == FrameType::kHello) {
+    port_.send(FrameType::kHello, 0, kVersion);
+    return;
+  }
+  if (header.type == FrameType::kTerminate) {
+    ::kill(process_, SIGTERM);
+    return;
+  }
+  Conversation* const conversation = find(header.conversation);
+  if (conversation == nullptr) {
+    begin(header, body);
+  } else if (header.type == FrameType::kCredit) {
+    conversation->add_credit(header.detail);
+    conversation->pump();
+  } else if (header.type == FrameType::kCancel) {
+    conversation->cancel();
+  } else {
+    conversation->take(header, body);
+  }
+}
+
+// Other frames belong to a conversation that has just ended.
+void Agent::begin(const FrameHeader& header, std::string_view body) {
+  const std::uint32_t number = header.conversation;
+  remove_finished();
+  const auto add = [&]<typename Kind>(std::unique_ptr<Kind> made) {
+    Kind& kind = *made;
+    conversations_.push_back(std::move(made));
+    return &kind;
+  };
+  const bool begins = header.type >= FrameType::kRun && header.type <= FrameType::kStat;
+  if (begins && conversations_.size() >= kMostConversations) {
+    port_.send(FrameType::kFailed, number, EAGAIN,
+               BodyWriter().text("the agent has too much to do").body());
+    return;
+  }
+  switch (header.type) {
+    case FrameType::kRun:
+      add(std::make_unique<Run>(port_, number, loop_, environment_))->start(body);
+      break;
+    case FrameType::kPush:
+      add(std::make_unique<Push>(port_, number))->start(body);
+      break;
+    case FrameType::kPushState:
+      add(std::make_unique<Push>(port_, number))->tell_state(body);
+      break;
+    case FrameType::kPull:
+      add(std::make_unique<Pull>(port_, number))->start(body);
+      break;
+    case FrameType::kList:
+      add(std::make_unique<Listing>(port_, number))->list(body);
+      break;
+    case FrameType::kStat:
+      add(std::make_unique<Listing>(port_, number))->stat(body);
+      break;
+    default:
+      break;
+  }
+}
+
+void Agent::pump() {
+  for (const auto& each : conversations_) {
+    if (!each->is_over()) {
+      each->pump();
+    }
+  }
+}
+
+void Agent::drop_all() {
+  for (const auto& each : conversations_) {
+    if (!each->is_over()) {
+      each->cancel();
+    }
+  }
+}
+
+void Agent::remove_finished() {
+  std::erase_if(conversations_, [](const auto& each) { return each->is_over(); });
+}
+
+}  // namespace ensemble::agent
+
+int main(int count, char** arguments, char** environment) {
+  std::vector<std::string> command(arguments + 1, arguments + count);
+  std::vector<std::string> variables;
+  for (; *environment != nullptr; ++environment) {
+    variables.emplace_back(*environment);
+  }
+  if (command.empty()) {
+    command = {"/bin/sh"};
+  }
+  return ensemble::agent::Agent(std::move(command), std::move(variables)).run();
+}

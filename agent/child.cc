@@ -1,0 +1,111 @@
+#include "agent/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace ensemble::agent {
+namespace {
+
+constexpr std::string_view kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (const std::string& text : texts) {
+    result.push_back(const_cast<char*>(text.c_str()));
+  }
+  result.push_back(nullptr);
+  return result;
+}
+
+// Where to look for the program, in order.
+std::vector<std::string> candidates(const ChildSettings& settings) {
+  const std::string& name = settings.command.front();
+  if (name.find('/') != std::string::npos) {
+    return {name};
+  }
+  std::string_view path = kDefaultPath;
+  for (const std::string& variable : settings.environment) {
+    if (variable.starts_with("PATH=")) {
+      path = std::string_view(variable).substr(5);
+    }
+  }
+  std::vector<std::string> result;
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find(':'), path.size());
+    result.push_back(std::string(path.substr(0, end)) + "/" + name);
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return result;
+}
+
+// In the child, which shares the agent's memory until it executes the program: nothing but system
+// calls, each by itself, since those of the C library would change all threads.
+int become(const ChildSettings& settings, const std::vector<std::string>& programs,
+           char* const* command, char* const* environment) {
+  ::syscall(SYS_setsid);
+  for (int number = 0; number < 3; ++number) {
+    // All are above 2, or where they belong.
+    if (settings.descriptors[number] != number &&
+        ::dup2(settings.descriptors[number], number) < 0) {
+      return errno;
+    }
+  }
+  if (settings.on_terminal && ::ioctl(0, TIOCSCTTY, 1) != 0) {
+    return errno;
+  }
+  struct sigaction normal {};
+  normal.sa_handler = SIG_DFL;
+  ::sigaction(SIGPIPE, &normal, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (settings.as_user &&
+      (::syscall(SYS_setgroups, 0, nullptr) != 0 ||
+       ::syscall(SYS_setresgid, settings.group, settings.group, settings.group) != 0 ||
+       ::syscall(SYS_setresuid, settings.user, settings.user, settings.user) != 0)) {
+    return errno;
+  }
+  if (::chdir(settings.directory.c_str()) != 0) {
+    return errno;
+  }
+  int error = ENOENT;
+  for (const std::string& program : programs) {
+    ::execve(program.c_str(), command, environment);
+    if (errno != ENOENT && errno != ENOTDIR) {
+      error = errno;
+    }
+  }
+  return error;
+}
+
+}  // namespace
+
+pid_t start_child(const ChildSettings& settings) {
+  const std::vector<std::string> programs = candidates(settings);
+  const std::vector<char*> command = pointers(settings.command);
+  const std::vector<char*> environment = pointers(settings.environment);
+  volatile int error = 0;
+  // Signals of the agent's own must not be handled in the child; its handlers are none.
+  const pid_t process = ::vfork();
+  if (process == 0) {
+    error = become(settings, programs, command.data(), environment.data());
+    ::_exit(127);
+  }
+  if (process < 0) {
+    return -errno;
+  }
+  if (error != 0) {
+    // It is reaped with all others.
+    return -error;
+  }
+  return process;
+}
+
+}  // namespace ensemble::agent

@@ -7,12 +7,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "agent/child.h"
-#include "agent/files.h"
+#include "agent/listing.h"
+#include "agent/pull.h"
+#include "agent/push.h"
 #include "agent/run.h"
 #include "agent/wire.h"
 
@@ -21,10 +24,27 @@ namespace {
 
 constexpr char kPortPath[] = "/dev/virtio-ports/org.ensemble.agent";
 constexpr std::size_t kMostConversations = 128;
+constexpr std::uint32_t kMostPatience = 3'600'000;
 // As the device's own: docs/exit-codes.md.
 constexpr int kOwnFailure = 125;
 constexpr int kCannotRun = 126;
 constexpr int kNotFound = 127;
+
+// Whether the process passes over a signal.
+bool ignores(int process, int number) {
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/status", process);
+  std::FILE* const file = std::fopen(path, "re");
+  unsigned long long ignored = 0;
+  if (file != nullptr) {
+    char line[256];
+    while (std::fgets(line, sizeof line, file) != nullptr &&
+           std::sscanf(line, "SigIgn: %llx", &ignored) != 1) {
+    }
+    std::fclose(file);
+  }
+  return (ignored >> (number - 1) & 1) != 0;
+}
 
 }  // namespace
 
@@ -53,8 +73,9 @@ bool Agent::start_command() {
   ChildSettings settings;
   settings.command = command_;
   settings.environment = environment_;
-  settings.on_terminal = true;
-  process_ = start_child(settings);
+  settings.directory.clear();
+  settings.on_terminal = ::isatty(0) == 1;
+  process_ = start_child(settings).process;
   if (process_ < 0) {
     std::fprintf(stderr, "%s: %s\n", command_.front().c_str(), std::strerror(-process_));
     exit_code_ = process_ == -ENOENT ? kNotFound : kCannotRun;
@@ -74,10 +95,50 @@ int Agent::run() {
     std::fprintf(stderr, "ensemble-agent: %s: %s\n", kPortPath, std::strerror(-error));
   }
   while (exit_code_ < 0) {
-    loop_.run_once(-1);
+    loop_.run_once(patience());
+    work();
     remove_finished();
   }
+  ::sync();
   return exit_code_;
+}
+
+// How long nothing is to be done, in ms.
+int Agent::patience() const {
+  const auto works = [](const auto& each) { return each->has_work(); };
+  if (port_.has_work() || std::any_of(conversations_.begin(), conversations_.end(), works)) {
+    return 0;
+  }
+  return kill_time_ == 0 ? -1
+                         : static_cast<int>(std::max<std::int64_t>(kill_time_ - monotonic_ms(), 0));
+}
+
+void Agent::work() {
+  if (kill_time_ != 0 && monotonic_ms() >= kill_time_) {
+    kill_time_ = 0;
+    ::kill(process_, SIGKILL);
+  }
+  if (port_.has_work()) {
+    port_.work();
+  }
+  // One that is added meanwhile comes last.
+  for (std::size_t i = 0; i < conversations_.size(); ++i) {
+    if (!conversations_[i]->is_over() && conversations_[i]->has_work()) {
+      conversations_[i]->work();
+    }
+  }
+}
+
+// A shell for somebody at a terminal passes over SIGTERM; its terminal's end it obeys.
+void Agent::end_command(std::uint32_t patience_ms) {
+  ::kill(-process_, SIGTERM);
+  if (ignores(process_, SIGTERM)) {
+    ::kill(-process_, SIGHUP);
+  }
+  ::kill(-process_, SIGCONT);
+  if (patience_ms != 0) {
+    kill_time_ = monotonic_ms() + std::min(patience_ms, kMostPatience);
+  }
 }
 
 void Agent::ready(int /*descriptor*/, std::uint32_t /*events*/) {
@@ -85,7 +146,7 @@ void Agent::ready(int /*descriptor*/, std::uint32_t /*events*/) {
   while (::read(signals_, &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGCHLD) {
       reap();
-    } else {
+    } else if (exit_code_ < 0) {
       ::kill(process_, static_cast<int>(info.ssi_signo));
     }
   }
@@ -118,7 +179,7 @@ void Agent::take(const FrameHeader& header, std::string_view body) {
     return;
   }
   if (header.type == FrameType::kTerminate) {
-    ::kill(process_, SIGTERM);
+    end_command(header.detail);
     return;
   }
   Conversation* const conversation = find(header.conversation);
@@ -173,7 +234,11 @@ void Agent::begin(const FrameHeader& header, std::string_view body) {
   }
 }
 
+// Each is first in its turn: who has much to send fills the port.
 void Agent::pump() {
+  if (!conversations_.empty()) {
+    std::rotate(conversations_.begin(), conversations_.begin() + 1, conversations_.end());
+  }
   for (const auto& each : conversations_) {
     if (!each->is_over()) {
       each->pump();

@@ -29,7 +29,10 @@ class Agent final : public Watcher {
   void take(const FrameHeader& header, std::string_view body);
   void begin(const FrameHeader& header, std::string_view body);
   Conversation* find(std::uint32_t number) const;
+  void end_command(std::uint32_t patience_ms);
   void pump();
+  void work();
+  int patience() const;
   void drop_all();
   void remove_finished();
 
@@ -40,6 +43,7 @@ class Agent final : public Watcher {
   int signals_ = -1;
   int process_ = -1;  // of the command
   int exit_code_ = -1;
+  std::int64_t kill_time_ = 0;  // of the command, as monotonic_ms(); 0: never
   std::vector<std::unique_ptr<Conversation>> conversations_;
 };
 

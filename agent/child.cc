@@ -39,7 +39,9 @@ std::vector<std::string> candidates(const ChildSettings& settings) {
   std::vector<std::string> result;
   while (!path.empty()) {
     const std::size_t end = std::min(path.find(':'), path.size());
-    result.push_back(std::string(path.substr(0, end)) + "/" + name);
+    if (end != 0) {
+      result.push_back(std::string(path.substr(0, end)) + "/" + name);
+    }
     path.remove_prefix(std::min(end + 1, path.size()));
   }
   return result;
@@ -48,7 +50,7 @@ std::vector<std::string> candidates(const ChildSettings& settings) {
 // In the child, which shares the agent's memory until it executes the program: nothing but system
 // calls, each by itself, since those of the C library would change all threads.
 int become(const ChildSettings& settings, const std::vector<std::string>& programs,
-           char* const* command, char* const* environment) {
+           char* const* command, char* const* environment, volatile bool& in_directory) {
   ::syscall(SYS_setsid);
   for (int number = 0; number < 3; ++number) {
     // All are above 2, or where they belong.
@@ -72,7 +74,8 @@ int become(const ChildSettings& settings, const std::vector<std::string>& progra
        ::syscall(SYS_setresuid, settings.user, settings.user, settings.user) != 0)) {
     return errno;
   }
-  if (::chdir(settings.directory.c_str()) != 0) {
+  if (!settings.directory.empty() && ::chdir(settings.directory.c_str()) != 0) {
+    in_directory = false;
     return errno;
   }
   int error = ENOENT;
@@ -87,25 +90,22 @@ int become(const ChildSettings& settings, const std::vector<std::string>& progra
 
 }  // namespace
 
-pid_t start_child(const ChildSettings& settings) {
+StartedChild start_child(const ChildSettings& settings) {
   const std::vector<std::string> programs = candidates(settings);
   const std::vector<char*> command = pointers(settings.command);
   const std::vector<char*> environment = pointers(settings.environment);
   volatile int error = 0;
-  // Signals of the agent's own must not be handled in the child; its handlers are none.
+  volatile bool in_directory = true;
   const pid_t process = ::vfork();
   if (process == 0) {
-    error = become(settings, programs, command.data(), environment.data());
+    error = become(settings, programs, command.data(), environment.data(), in_directory);
     ::_exit(127);
   }
   if (process < 0) {
-    return -errno;
+    return {-errno, true};
   }
-  if (error != 0) {
-    // It is reaped with all others.
-    return -error;
-  }
-  return process;
+  // One that failed is reaped with all others.
+  return {error != 0 ? -error : process, in_directory};
 }
 
 }  // namespace ensemble::agent

@@ -12,7 +12,7 @@ namespace ensemble::agent {
 struct ChildSettings {
   std::vector<std::string> command;
   std::vector<std::string> environment;  // the whole of it
-  std::string directory = "/";
+  std::string directory = "/";           // empty: the agent's
   bool as_user = false;
   std::uint32_t user = 0;
   std::uint32_t group = 0;
@@ -22,8 +22,14 @@ struct ChildSettings {
   bool on_terminal = false;
 };
 
-// Starts it; the process, or a negative errno, also where it cannot be executed. A command without
-// '/' is looked for in PATH of its environment. The agent's memory is not copied for it.
-pid_t start_child(const ChildSettings& settings);
+// How it began.
+struct StartedChild {
+  pid_t process;      // or a negative errno, also where it cannot be executed
+  bool in_directory;  // false: that was what failed
+};
+
+// Starts it. A command without '/' is looked for in PATH of its environment. The agent's memory is
+// not copied for it.
+StartedChild start_child(const ChildSettings& settings);
 
 }  // namespace ensemble::agent

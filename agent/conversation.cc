@@ -12,8 +12,8 @@ void Conversation::fail(const std::string& what, std::string_view path, int erro
   finish(FrameType::kFailed, static_cast<std::uint32_t>(error), body.body());
 }
 
-void Conversation::refuse(std::string_view sentence) {
-  finish(FrameType::kFailed, 0, BodyWriter().text(sentence).body());
+void Conversation::refuse(std::string_view sentence, int error) {
+  finish(FrameType::kFailed, static_cast<std::uint32_t>(error), BodyWriter().text(sentence).body());
 }
 
 }  // namespace ensemble::agent

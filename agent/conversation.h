@@ -22,6 +22,9 @@ class Conversation : public Watcher {
   virtual void take(const FrameHeader& header, std::string_view body) = 0;
   // There is credit, and room in the port: sends what waits for that.
   virtual void pump() {}
+  // A part of what takes long and waits for nobody; called again while has_work().
+  virtual void work() {}
+  virtual bool has_work() const { return false; }
   // The process ended with this status of waitpid(2), if it is this one's.
   virtual void child_ended(int /*process*/, int /*status*/) {}
   // Nobody waits for the rest.
@@ -32,6 +35,7 @@ class Conversation : public Watcher {
 
  protected:
   bool may_send() const { return credit_ != 0 && !port_.is_congested(); }
+  bool is_congested() const { return port_.is_congested(); }
   std::uint64_t credit() const { return credit_; }
   void send(FrameType type, std::uint32_t detail, std::string_view body = {}) {
     port_.send(type, number_, detail, body);
@@ -48,7 +52,8 @@ class Conversation : public Watcher {
   }
   // `what` could not be done to `path`, as errno says.
   void fail(const std::string& what, std::string_view path, int error);
-  void refuse(std::string_view sentence);
+  // What was asked for makes no sense (0), or is refused with an errno.
+  void refuse(std::string_view sentence, int error = 0);
 
  private:
   Port& port_;

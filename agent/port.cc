@@ -25,15 +25,15 @@ int Port::open() {
   if (descriptor_ < 0) {
     return -errno;
   }
-  first_event_ = true;
-  carried_ = false;
+  carried_ = more_ = false;
   filled_ = sent_ = 0;
   output_.clear();
   // Edge-triggered: without the host, the port tells of its hang-up all the time.
   return loop_.watch(descriptor_, EPOLLIN | EPOLLOUT | EPOLLET, *this) ? 0 : -EMFILE;
 }
 
-// The end of a connection is answered by closing the port: only then is there another.
+// The end of a connection that has carried bytes is answered by closing the port: only then is
+// there another. One that has carried none gives way to the next by itself.
 void Port::reopen() {
   loop_.forget(descriptor_);
   ::close(descriptor_);
@@ -45,8 +45,6 @@ void Port::reopen() {
 }
 
 void Port::ready(int /*descriptor*/, std::uint32_t events) {
-  const bool first = first_event_;
-  first_event_ = false;
   if ((events & EPOLLOUT) != 0) {
     const bool was_congested = is_congested();
     flush();
@@ -55,13 +53,11 @@ void Port::ready(int /*descriptor*/, std::uint32_t events) {
     }
   }
   read_input();
-  if ((events & EPOLLHUP) != 0 && !first && !carried_) {
-    reopen();
-  }
 }
 
 void Port::read_input() {
-  for (;;) {
+  more_ = false;
+  for (int turn = 0; !more_; ++turn) {
     const ssize_t count = ::read(descriptor_, input_.get() + filled_, kInputSize - filled_);
     if (count < 0 && errno == EINTR) {
       continue;
@@ -78,6 +74,7 @@ void Port::read_input() {
       reopen();
       return;
     }
+    more_ = turn >= kMostTurns;
   }
 }
 

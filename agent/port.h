@@ -30,12 +30,17 @@ class Port final : public Watcher {
   void send(FrameType type, std::uint32_t conversation, std::uint32_t detail,
             std::string_view body = {});
   bool is_congested() const { return output_.size() - sent_ > kEnoughOutput; }
+  // More may have come than was taken in one turn: others first, then work().
+  bool has_work() const { return more_; }
+  void work() { read_input(); }
 
   void ready(int descriptor, std::uint32_t events) override;
 
  private:
   static constexpr std::size_t kEnoughOutput = 512 * 1024;
   static constexpr std::size_t kInputSize = 1024 * 1024 + kLargestBody + sizeof(FrameHeader);
+
+  static constexpr int kMostTurns = 4;
 
   void read_input();
   bool take_frames();
@@ -46,8 +51,8 @@ class Port final : public Watcher {
   const char* const path_;
   const Handlers handlers_;
   int descriptor_ = -1;
-  bool first_event_ = true;  // since it was opened: a hang-up then is none
-  bool carried_ = false;     // bytes have come since then
+  bool carried_ = false;  // bytes have come since it was opened
+  bool more_ = false;
   std::unique_ptr<char[]> input_;
   std::size_t filled_ = 0;
   std::string output_;

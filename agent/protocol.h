@@ -32,16 +32,18 @@ enum class FrameType : std::uint32_t {
   kRun = 2,   // u32 flags (RunFlag), u32 user, u32 group, u16 columns, u16 rows, text directory,
               // u32 count + texts: the command; u32 count + texts: NAME=VALUE
   kPush = 3,  // text path, u64 size, u64 offset, bytes sha256, u32 mode, u32 user, u32 group,
-              // u32 flags (PushFlag), i64 modification time (ns since 1970)
+              // u32 flags (PushFlag), i64 modification time (ns since 1970), text target of a link
   kPushState = 4,  // text path, bytes sha256 → kDone with the size of what is there
   kPull = 5,       // text path, u64 offset → kEntry, kData…, kDone
   kList = 6,       // text path → kEntry…, kDone
   kStat = 7,       // text path → kEntry, kDone
   // What follows in it:
-  kSignal = 8,      // `detail`: its number
-  kResize = 9,      // `detail`: columns | rows << 16
-  kCancel = 10,     // nobody waits for the rest
-  kTerminate = 11,  // conversation 0: ends the first program with SIGTERM
+  kSignal = 8,   // `detail`: its number
+  kResize = 9,   // `detail`: columns | rows << 16
+  kCancel = 10,  // nobody waits for the rest
+  kTerminate =
+      11,  // conversation 0: the first program is to end, and the device with it; `detail`:
+           // ms until it is killed (0: never)
 
   // Both ways.
   kData = 16,       // `detail`: Channel
@@ -51,7 +53,7 @@ enum class FrameType : std::uint32_t {
   // From the agent.
   kStarted = 32,  // `detail`: the process
   kEntry = 33,    // text name, u32 mode (as stat(2)'s), u64 size, u32 user, u32 group,
-                  // i64 modification time, text target of a link; one of several in a frame
+                  // i64 modification time, text target of a link; one or more in a frame
   kEnded = 34,    // `detail`: exit code, or kKilled | signal
   kFailed = 35,   // `detail`: errno, or 0; text: a sentence
   kDone = 36,     // u64 size, bytes sha256 (empty where nothing was read or written)
@@ -80,6 +82,9 @@ enum RunFlag : std::uint32_t {
 enum PushFlag : std::uint32_t {
   kMakeDirectories = 1,
   kSetTime = 2,
+  // What is made is no file but one of these: no bytes follow, size and checksum are empty.
+  kDirectory = 4,  // an existing one gets mode, owner and time
+  kLink = 8,       // a symbolic link, in place of a link or a file
 };
 
 inline constexpr std::uint32_t kKilled = 0x100;

@@ -26,7 +26,7 @@ bool read_texts(BodyReader& body, std::vector<std::string>& texts) {
     return false;
   }
   for (std::uint32_t i = 0; i < count && body.ok(); ++i) {
-    texts.emplace_back(body.text());
+    texts.emplace_back(body.name());
   }
   return body.ok();
 }
@@ -70,19 +70,23 @@ bool Run::parse(std::string_view body, ChildSettings& settings) {
   settings.group = reader.number<std::uint32_t>();
   size_ = reader.number<std::uint16_t>();
   size_ |= std::uint32_t{reader.number<std::uint16_t>()} << 16;
-  if (const std::string_view directory = reader.text(); !directory.empty()) {
+  if (const std::string_view directory = reader.name(); !directory.empty()) {
     settings.directory = directory;
   }
   std::vector<std::string> variables;
   if (!read_texts(reader, settings.command) || !read_texts(reader, variables) ||
-      settings.command.empty()) {
+      settings.command.empty() || settings.command.front().empty()) {
     return false;
   }
   settings.environment = environment_;
+  set_variable(settings.environment, "PWD=" + settings.directory);
   for (const std::string& variable : variables) {
+    if (variable.find('=') == 0 || variable.find('=') == std::string::npos) {
+      return false;
+    }
     set_variable(settings.environment, variable);
   }
-  return true;
+  return settings.directory.starts_with('/');
 }
 
 int Run::open_pipes(ChildSettings& settings) {
@@ -115,6 +119,9 @@ int Run::open_terminal(ChildSettings& settings) {
   if (other < 0) {
     return errno;
   }
+  if (settings.as_user) {
+    (void)::fchown(other, settings.user, static_cast<gid_t>(-1));
+  }
   ends_.push_back(other);
   settings.descriptors[0] = settings.descriptors[1] = settings.descriptors[2] = other;
   settings.on_terminal = true;
@@ -135,7 +142,7 @@ void Run::resize(std::uint32_t size) {
 void Run::start(std::string_view body) {
   ChildSettings settings;
   if (!parse(body, settings)) {
-    refuse("the request to run a command is malformed");
+    refuse("the request to run a command is malformed", EINVAL);
     return;
   }
   const int opened = (flags_ & kOnTerminal) != 0 ? open_terminal(settings) : open_pipes(settings);
@@ -143,13 +150,15 @@ void Run::start(std::string_view body) {
     fail("make a terminal or pipes for", settings.command.front(), opened);
     return;
   }
-  process_ = start_child(settings);
+  const StartedChild child = start_child(settings);
+  process_ = child.process;
   for (const int end : ends_) {
     ::close(end);
   }
   ends_.clear();
   if (process_ < 0) {
-    fail("run", settings.command.front(), -process_);
+    child.in_directory ? fail("run", settings.command.front(), -process_)
+                       : fail("change to the directory", settings.directory, -process_);
     return;
   }
   send(FrameType::kStarted, static_cast<std::uint32_t>(process_));
@@ -160,10 +169,12 @@ void Run::take(const FrameHeader& header, std::string_view body) {
   switch (header.type) {
     case FrameType::kData:
       if (waiting_.size() + body.size() > kFirstCredit) {
-        refuse("more input came than there was credit for");
+        refuse("more input came than there was credit for", EINVAL);
+        hang_up();
         return;
       }
       waiting_.append(body);
+      line_is_open_ = waiting_.empty() ? line_is_open_ : waiting_.back() != '\n';
       feed();
       break;
     case FrameType::kEndOfData:
@@ -208,8 +219,9 @@ void Run::feed() {
   loop_.forget(input_);
   if (input_ends_) {
     if (terminal_ >= 0) {
-      constexpr char kEndOfFile = 4;
-      (void)!::write(input_, &kEndOfFile, 1);
+      // The first of two only ends the line.
+      constexpr char kEndOfFile[] = {4, 4};
+      (void)!::write(input_, kEndOfFile, line_is_open_ ? 2 : 1);
     }
     close_input();
   }
@@ -293,9 +305,13 @@ void Run::signal(int number) const {
   }
 }
 
-void Run::cancel() {
+void Run::hang_up() const {
   signal(SIGHUP);
   signal(SIGCONT);
+}
+
+void Run::cancel() {
+  hang_up();
   Conversation::cancel();
 }
 

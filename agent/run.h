@@ -43,6 +43,7 @@ class Run final : public Conversation {
   void close_output(Output& output);
   void watch(Output& output, bool wanted);
   void signal(int number) const;
+  void hang_up() const;
 
   Loop& loop_;
   const std::vector<std::string>& environment_;
@@ -52,7 +53,8 @@ class Run final : public Conversation {
   int status_ = -1;  // of waitpid(2); -1: it runs
   int terminal_ = -1;
   int input_ = -1;
-  std::string waiting_;  // input that the command has not taken
+  std::string waiting_;        // input that the command has not taken
+  bool line_is_open_ = false;  // of input: no newline ends it
   bool input_ends_ = false;
   Output outputs_[2];
   // The command's ends, until it has been started.

@@ -32,7 +32,15 @@ class BodyReader {
     return take(size) ? taken_ : std::string_view{};
   }
 
+  // A text that a system call takes: one with a NUL is as good as missing.
+  std::string_view name() {
+    const std::string_view value = text();
+    ok_ = ok_ && value.find('\0') == std::string_view::npos;
+    return ok_ ? value : std::string_view{};
+  }
+
   bool ok() const { return ok_; }
+  bool at_end() const { return rest_.empty(); }
 
  private:
   bool take(std::size_t size) {

@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/device_configuration.h"
@@ -58,6 +60,14 @@ class AgentDevice : public testing::Test {
       ::kill(process_.id, SIGKILL);
       ::waitpid(process_.id, nullptr, 0);
     }
+  }
+
+  void wait_for_log(std::string_view text) const {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (log().find(text) == std::string::npos && std::chrono::steady_clock::now() < deadline) {
+      ::poll(nullptr, 0, 5);
+    }
+    ASSERT_NE(log().find(text), std::string::npos);
   }
 
   std::string log() const {

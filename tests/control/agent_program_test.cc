@@ -52,6 +52,7 @@ class AgentProgram : public control::AgentDevice {
   }
 
   void connect() {
+    socket_ = {};
     auto socket = control::connect_to_agent(folder_);
     ASSERT_TRUE(socket) << socket.error().message();
     socket_ = std::move(*socket);
@@ -274,6 +275,17 @@ TEST_F(AgentProgram, KeepsNothingThatIsWrongAndGoesOnWithWhatBroke) {
   EXPECT_EQ(shell("cat /tmp/file | wc -c").data[kStandardOutput], "1000000\n");
 }
 
+TEST_F(AgentProgram, ServesTheNextConnection) {
+  for (int i = 0; i < 20 && !HasFailure(); ++i) {
+    connect();
+    EXPECT_EQ(shell("echo again").data[kStandardOutput], "again\n");
+    begin_run(++number_, {"/bin/busybox", "sleep", "1000"});
+    std::string body;
+    EXPECT_EQ(receive(body).type, FrameType::kStarted);
+  }
+  EXPECT_EQ(shell("pidof sleep | wc -w").data[kStandardOutput], "1\n");
+}
+
 TEST_F(AgentProgram, EndsAConnectionThatBreaksTheProtocol) {
   const FrameHeader nonsense{kLargestBody + 1, FrameType::kRun, 1, 0};
   ASSERT_EQ(::send(socket_.get(), &nonsense, sizeof nonsense, 0), ssize_t{sizeof nonsense});
@@ -286,6 +298,7 @@ TEST_F(AgentProgram, EndsAConnectionThatBreaksTheProtocol) {
 }
 
 TEST_F(AgentProgram, EndsTheDeviceWithItsCommand) {
+  wait_for_log("started");
   send(FrameType::kTerminate, 0, 0);
   const auto stopped = controller_->stopped();
   EXPECT_EQ(stopped.reason(), ensemble::vmm::v1::STOP_REASON_POWER_OFF);

@@ -15,6 +15,8 @@ using guest::Role;
 
 constexpr std::string_view kHome = "/root";
 constexpr std::array<std::string_view, 2> kShells = {"/bin/bash", "/bin/sh"};
+// Of the boot package: runs the command that follows.
+constexpr std::string_view kAgent = "/bin/ensemble-agent";
 
 // Strings with a NUL each, in memory of their own.
 template <std::size_t kSize>
@@ -126,7 +128,12 @@ FirstCommand first_command() {
     environment_list.add("TERM=linux");
   }
   first.arguments = given.command;
-  if (given.command.count == 0) {
+  const bool is_agent = given.command.count == 1 &&
+                        given.command.text.substr(0, given.command.text.find('\0')) == kAgent;
+  if (is_agent) {
+    argument_list.add(kAgent);
+  }
+  if (given.command.count == 0 || is_agent) {
     add_shell(first.directory);
     first.arguments = argument_list.arguments();
   }

@@ -16,7 +16,8 @@ struct FirstCommand {
 };
 
 // The command that the device was given, or else a shell: bash where the root file system has one,
-// or sh, on the console's keys or with the console's data as its script. The texts live on.
+// or sh, on the console's keys or with the console's data as its script. An agent without a command
+// gets the shell as its command. The texts live on.
 FirstCommand first_command();
 
 }  // namespace linux_server

@@ -256,6 +256,9 @@ void Grammar::add_daemon_verbs() {
       {"reset", "Start running devices from the beginning"},
       {"rm", "Delete devices and their logs"},
       {"attach", "Make the terminal a device's console"},
+      {"exec", "Run a program in a running device"},
+      {"push", "Copy files into a running device"},
+      {"pull", "Copy files out of a running device"},
       {"logs", "Show what a device has printed"},
       {"events", "Tell what happens to devices, as it happens"},
   };

@@ -2,18 +2,16 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <initializer_list>
 #include <string_view>
 #include <thread>
 
 #include "control/cli/device_output.h"
+#include "control/cli/signals.h"
 #include "control/escape_keys.h"
 #include "control/raw_terminal.h"
 #include "vmm/event_fd.h"
@@ -27,18 +25,6 @@ constexpr std::string_view kHelp =
     "Ctrl-A a  send Ctrl-A to the device\r\n"
     "Ctrl-A h  this help\r\n";
 constexpr std::size_t kChunk = 16384;
-
-bool write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(descriptor, text.data(), text.size());
-    if (count > 0) {
-      text.remove_prefix(static_cast<std::size_t>(count));
-    } else if (errno != EINTR) {
-      return false;
-    }
-  }
-  return true;
-}
 
 // Leaves the console when told to by `end`, or by a signal. On a thread of its own: typing may wait
 // for a device that does not read.
@@ -123,16 +109,6 @@ class Keyboard {
   const bool read_only_;
   EscapeKeys keys_;
 };
-
-vmm::FileDescriptor take_signals(std::initializer_list<int> numbers) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int each : numbers) {
-    sigaddset(&signals, each);
-  }
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return vmm::FileDescriptor(::signalfd(-1, &signals, SFD_CLOEXEC));
-}
 
 }  // namespace
 

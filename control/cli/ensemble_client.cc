@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "control/cli/attach_command.h"
+#include "control/cli/copy_command.h"
 #include "control/cli/device_commands.h"
+#include "control/cli/exec_command.h"
 #include "control/daemon_paths.h"
 
 namespace ensemble::control {
@@ -41,6 +43,8 @@ class Verbs {
   void add_lists();
   void add_changes();
   void add_streams();
+  void add_exec();
+  void add_copies();
   void add_selection(CLI::App& app, const char* names = "DEVICE");
   void add_format(CLI::App& app);
   int change(const DeviceCommands::Action& action) {
@@ -60,6 +64,8 @@ class Verbs {
   bool of_process_ = false;
   std::uint32_t lines_ = 0;
   AttachOptions attach_;
+  ExecOptions exec_;
+  CopyOptions copy_;
   std::function<int()> action_;
 };
 
@@ -69,6 +75,8 @@ Verbs::Verbs() {
   add_lists();
   add_changes();
   add_streams();
+  add_exec();
+  add_copies();
 }
 
 CLI::App& Verbs::add(const char* name, const char* text, std::function<int()> action) {
@@ -167,6 +175,69 @@ void Verbs::add_streams() {
   events.add_flag("--json", json_, "One JSON object a line");
 }
 
+void Verbs::add_exec() {
+  CLI::App& app = add("exec", "Run a program in a running device",
+                      [this] { return run_in_device(client_, "devices/" + name_, exec_); });
+  app.footer(
+      R"(What follows `--` is the program and its arguments; it is looked for in PATH. Signals that
+this command gets, such as that of Ctrl-C, go to the program.
+
+Exit code:
+  the program's own, or
+  125      it could not be asked for, and why was said
+  126      it was found but could not be run
+  127      it was not found
+  128+N    signal N ended it
+
+Examples:
+  ensemble exec phone-1 -- uname -a
+  ensemble exec -it phone-1 -- sh
+  echo 6*7 | ensemble exec -i phone-1 -- bc
+  ensemble exec --env LANG=C --workdir /tmp --user 1000 phone-1 -- env)");
+  app.add_option("DEVICE", name_, "Name of a device, or the first digits of its ID")->required();
+  app.add_flag("-i,--interactive", exec_.interactive, "Standard input goes to the program");
+  app.add_flag("-t,--tty", exec_.on_terminal, "Give the program a terminal, which is this one");
+  app.add_option("-e,--env", exec_.environment, "NAME=VALUE; may be given several times");
+  app.add_option("-w,--workdir", exec_.directory, "Where to start it; default: /");
+  app.add_option("-u,--user", exec_.user, "UID or UID:GID, by number; default: 0");
+}
+
+void Verbs::add_copies() {
+  CLI::App& push = add("push", "Copy files into a running device",
+                       [this] { return push_files(client_, copy_); });
+  push.footer(
+      R"(The last one is DEVICE:PATH, with an absolute path. Where that is a directory, ends with '/', or
+where there are several files, they are copied into it. A file is there whole, with a right
+checksum, or not at all.
+
+Examples:
+  ensemble push app.bin phone-1:/data/
+  ensemble push -r tests phone-1:/tmp
+  ensemble push --resume big.img phone-1:/data/big.img)");
+  push.add_option("FILE", copy_.places, "Files, then DEVICE:PATH")->required()->expected(2, -1);
+  CLI::App& pull = add("pull", "Copy files out of a running device",
+                       [this] { return pull_files(client_, copy_); });
+  pull.footer(
+      R"(The last one is a place on this host. Where that is a directory, ends with '/', or where there
+are several files, they are copied into it. A file is there whole, with a right checksum, or not at
+all; what a broken copy leaves is called .NAME.part.
+
+Examples:
+  ensemble pull phone-1:/data/log.txt .
+  ensemble pull -r phone-1:/data/results results
+  ensemble pull -o json phone-1:/etc/passwd phone-2:/etc/passwd copies/)");
+  pull.add_option("DEVICE:PATH", copy_.places, "Files in devices, then the place")
+      ->required()
+      ->expected(2, -1);
+  for (CLI::App* const app : {&push, &pull}) {
+    app->add_flag("-r,--recursive", copy_.recursive, "Directories too, with what is in them");
+    app->add_flag("--resume", copy_.resume, "Go on with what a broken copy has left");
+    app->add_option("-o,--output", copy_.json, "text (nothing, but progress on a terminal) or json")
+        ->transform(
+            CLI::CheckedTransformer(std::map<std::string, bool>{{"text", false}, {"json", true}}));
+  }
+}
+
 void Verbs::add_selection(CLI::App& app, const char* names) {
   app.add_option(names, selection_.names, "Names of devices, or the first digits of their IDs");
   app.add_option("-l,--label", selection_.filters,
@@ -191,11 +262,11 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
   } catch (const CLI::ParseError& error) {
     return complain(std::string(error.what()) + " (`ensemble --help` shows the usage)");
   }
-  if (!command.empty() && !app_.got_subcommand("up")) {
-    return complain(
-        fmt::format("only `up` takes a command behind `--`, and '{}' is there", command.front()));
+  if (!command.empty() && !app_.got_subcommand("up") && !app_.got_subcommand("exec")) {
+    return complain(fmt::format(
+        "only `up` and `exec` take a command behind `--`, and '{}' is there", command.front()));
   }
-  up_.command = std::move(command);
+  (app_.got_subcommand("exec") ? exec_.command : up_.command) = std::move(command);
   return action_();
 }
 

@@ -1,6 +1,8 @@
 #include "control/client/client.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
@@ -9,6 +11,9 @@
 
 #include "control/ensemble/v1/console.grpc.pb.h"
 #include "control/ensemble/v1/devices.grpc.pb.h"
+#include "control/ensemble/v1/errors.pb.h"
+#include "control/ensemble/v1/exec.grpc.pb.h"
+#include "control/ensemble/v1/files.grpc.pb.h"
 #include "control/ensemble/v1/host.grpc.pb.h"
 #include "control/ensemble/v1/logs.grpc.pb.h"
 #include "control/ensemble/v1/operations.grpc.pb.h"
@@ -34,6 +39,52 @@ Error to_error(const grpc::Status& status, const std::string& socket) {
                                              static_cast<int>(status.error_code()))
                                : message);
 }
+
+// Of the google.rpc.Status in a status, whose field 3 has details; empty: there is none.
+std::string reason_of(const grpc::Status& status) {
+  constexpr int kDetails = 3;
+  google::protobuf::UnknownFieldSet fields;
+  if (!fields.ParseFromString(status.error_details())) {
+    return {};
+  }
+  for (int i = 0; i < fields.field_count(); ++i) {
+    google::protobuf::Any any;
+    v1::ErrorDetail detail;
+    if (fields.field(i).number() == kDetails &&
+        fields.field(i).type() == google::protobuf::UnknownField::TYPE_LENGTH_DELIMITED &&
+        any.ParseFromString(fields.field(i).length_delimited()) && any.UnpackTo(&detail)) {
+      return detail.reason();
+    }
+  }
+  return {};
+}
+
+class Program : public RunningProgram {
+ public:
+  Program(v1::Exec::Stub& stub, std::string socket)
+      : socket_(std::move(socket)), stream_(stub.Run(&context_)) {}
+
+  Result<v1::RunResponse> read() override {
+    v1::RunResponse response;
+    if (stream_->Read(&response)) {
+      return response;
+    }
+    const grpc::Status status = stream_->Finish();
+    reason_ = reason_of(status);
+    return std::unexpected(status.ok() ? Error("the program's end did not arrive")
+                                       : to_error(status, socket_));
+  }
+
+  std::string reason() const override { return reason_; }
+  bool send(const v1::RunRequest& request) override { return stream_->Write(request); }
+  void cancel() override { context_.TryCancel(); }
+
+ private:
+  const std::string socket_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::RunRequest, v1::RunResponse>> stream_;
+  std::string reason_;
+};
 
 class Attachment : public ConsoleAttachment {
  public:
@@ -89,6 +140,8 @@ struct Client::Stubs {
         devices(channel),
         operations(channel),
         console(channel),
+        exec(channel),
+        files(channel),
         logs(channel),
         host(channel) {}
 
@@ -96,6 +149,8 @@ struct Client::Stubs {
   v1::Devices::Stub devices;
   v1::Operations::Stub operations;
   v1::Console::Stub console;
+  v1::Exec::Stub exec;
+  v1::Files::Stub files;
   v1::Logs::Stub logs;
   v1::Host::Stub host;
 };
@@ -253,6 +308,72 @@ Result<std::unique_ptr<ConsoleAttachment>> Client::attach(const v1::AttachReques
                  : std::unexpected(ended.error());
   }
   return attachment;
+}
+
+std::unique_ptr<RunningProgram> Client::run(const v1::RunRequest::Begin& begin) {
+  auto program = std::make_unique<Program>(stubs().exec, socket_);
+  v1::RunRequest request;
+  *request.mutable_begin() = begin;
+  (void)program->send(request);  // What is wrong is read.
+  return program;
+}
+
+Result<void> Client::push(const v1::PushRequest::Begin& begin,
+                          const std::function<Result<std::string>()>& next) {
+  grpc::ClientContext context;
+  v1::PushResponse response;
+  const auto writer = stubs().files.Push(&context, &response);
+  v1::PushRequest request;
+  *request.mutable_begin() = begin;
+  while (writer->Write(request)) {
+    auto piece = next();
+    if (!piece) {
+      context.TryCancel();
+      (void)writer->Finish();
+      return std::unexpected(piece.error());
+    }
+    if (piece->empty()) {
+      break;
+    }
+    request.set_data(std::move(*piece));
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  return status.ok() ? Result<void>() : std::unexpected(to_error(status, socket_));
+}
+
+Result<std::uint64_t> Client::push_state(const v1::PushRequest::Begin& begin) {
+  auto request = named<v1::GetPushStateRequest>(begin.name());
+  request.set_path(begin.path());
+  request.set_sha256(begin.sha256());
+  const auto state = call(stubs().files, &v1::Files::Stub::GetPushState, request, socket_);
+  return state ? Result<std::uint64_t>(state->received_bytes()) : std::unexpected(state.error());
+}
+
+Result<void> Client::pull(const v1::PullRequest& request, const Visit<v1::PullResponse>& visit) {
+  grpc::ClientContext context;
+  return read_all(context, stubs().files.Pull(&context, request), visit, socket_);
+}
+
+Result<std::vector<v1::FileEntry>> Client::list_files(const std::string& device,
+                                                      const std::string& path) {
+  grpc::ClientContext context;
+  auto request = named<v1::ListFilesRequest>(device);
+  request.set_path(path);
+  std::vector<v1::FileEntry> entries;
+  const Visit<v1::FileEntry> visit = [&](const v1::FileEntry& entry) {
+    entries.push_back(entry);
+    return true;
+  };
+  auto read = read_all(context, stubs().files.List(&context, request), visit, socket_);
+  return read ? Result<std::vector<v1::FileEntry>>(std::move(entries))
+              : std::unexpected(read.error());
+}
+
+Result<v1::FileEntry> Client::stat_file(const std::string& device, const std::string& path) {
+  auto request = named<v1::StatRequest>(device);
+  request.set_path(path);
+  return call(stubs().files, &v1::Files::Stub::Stat, request, socket_);
 }
 
 Result<v1::HostInformation> Client::host() {

@@ -9,6 +9,8 @@
 
 #include "control/ensemble/v1/console.pb.h"
 #include "control/ensemble/v1/devices.pb.h"
+#include "control/ensemble/v1/exec.pb.h"
+#include "control/ensemble/v1/files.pb.h"
 #include "control/ensemble/v1/host.pb.h"
 #include "control/ensemble/v1/logs.pb.h"
 #include "control/ensemble/v1/operations.pb.h"
@@ -28,6 +30,21 @@ class ConsoleAttachment {
   virtual bool resize(std::uint32_t columns, std::uint32_t rows) = 0;
   // Ends the attachment; the device goes on, and read() returns. Any thread.
   virtual void leave() = 0;
+};
+
+// A program in a device. Two threads may use it, one for each direction.
+class RunningProgram {
+ public:
+  virtual ~RunningProgram() = default;
+
+  // What comes next; nothing comes behind one with `ended`. After an Error, which is the last too,
+  // reason() is v1::ErrorDetail's: "CANNOT_RUN" and others.
+  virtual Result<v1::RunResponse> read() = 0;
+  virtual std::string reason() const = 0;
+  // Waits for the program to take its input. False once the call has ended.
+  virtual bool send(const v1::RunRequest& request) = 0;
+  // Ends the call, and the program with it; read() returns an Error. Any thread.
+  virtual void cancel() = 0;
 };
 
 // A daemon, by its API. Thread-safe. Errors are the daemon's sentences, or say how to start one.
@@ -61,7 +78,20 @@ class Client {
   Result<void> watch(const std::string& filter, const Visit<v1::DeviceEvent>& visit);
   Result<void> read_logs(const v1::ReadLogsRequest& request, const Visit<v1::LogChunk>& visit);
   Result<std::unique_ptr<ConsoleAttachment>> attach(const v1::AttachRequest::Begin& begin);
+  // A program that cannot be started shows with the first read().
+  std::unique_ptr<RunningProgram> run(const v1::RunRequest::Begin& begin);
   Result<v1::HostInformation> host();
+
+  // Writes a file in a device; `next` gives its contents from begin.offset() on, in pieces of at
+  // most 1 MiB, and an empty one at their end.
+  Result<void> push(const v1::PushRequest::Begin& begin,
+                    const std::function<Result<std::string>()>& next);
+  // How many bytes of a broken push are there.
+  Result<std::uint64_t> push_state(const v1::PushRequest::Begin& begin);
+  // Reads a file in a device.
+  Result<void> pull(const v1::PullRequest& request, const Visit<v1::PullResponse>& visit);
+  Result<std::vector<v1::FileEntry>> list_files(const std::string& device, const std::string& path);
+  Result<v1::FileEntry> stat_file(const std::string& device, const std::string& path);
 
  private:
   struct Stubs;

@@ -24,6 +24,7 @@ class ApiError {
 
   grpc::StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
+  const std::string& reason() const { return detail_.reason(); }
 
   // As the status of a call, with the detail.
   grpc::Status to_status() const;

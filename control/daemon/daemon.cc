@@ -97,6 +97,8 @@ class ApiServer {
     services_.push_back(make_devices_service(context));
     services_.push_back(make_operations_service(context));
     services_.push_back(make_console_service(context));
+    services_.push_back(make_exec_service(context));
+    services_.push_back(make_files_service(context));
     services_.push_back(make_logs_service(context));
     services_.push_back(make_profiles_service(context));
     services_.push_back(make_host_service(context));
@@ -221,6 +223,7 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
     return std::unexpected(socket.error());
   }
   ConsoleInputs consoles(**loop, devices);
+  AgentLinks agents(**loop, devices);
   Listeners<> closing;
   ServiceContext context{.loop = **loop,
                          .devices = devices,
@@ -228,6 +231,7 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
                          .profiles = profiles,
                          .changes = **changes,
                          .consoles = consoles,
+                         .agents = agents,
                          .closing = closing,
                          .start_time = now()};
   spdlog::info("serving {} with {} devices", options.socket, devices.size());

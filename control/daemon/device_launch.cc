@@ -9,6 +9,12 @@
 #include "control/device_configuration.h"
 
 namespace ensemble::control {
+namespace {
+
+// In the boot package for agents. It runs the device's command.
+constexpr char kAgentProgram[] = "/bin/ensemble-agent";
+
+}  // namespace
 
 ApiResult<ensemble::vmm::v1::Configuration> launch_configuration(const v1::Device& record,
                                                                  const device::Profile& profile,
@@ -27,6 +33,11 @@ ApiResult<ensemble::vmm::v1::Configuration> launch_configuration(const v1::Devic
                         .environment = {"TERM=xterm"},
                         .terminal = TerminalSize{},
                         .measure_memory = true};
+  // A kernel of the user's own need not know it.
+  if (spec.kernel().empty()) {
+    options.agent = true;
+    options.command.emplace(options.command.begin(), kAgentProgram);
+  }
   if (spec.processors() != 0) {
     options.cpus = spec.processors();
   }

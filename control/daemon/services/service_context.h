@@ -2,6 +2,7 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
+#include "control/daemon/agent_links.h"
 #include "control/daemon/console_inputs.h"
 #include "control/daemon/device_table.h"
 #include "control/daemon/folder_changes.h"
@@ -21,6 +22,7 @@ struct ServiceContext {
   ProfileStore& profiles;
   FolderChanges& changes;
   ConsoleInputs& consoles;
+  AgentLinks& agents;
   // The daemon is about to end: calls that would wait are to end now.
   Listeners<>& closing;
   google::protobuf::Timestamp start_time;

@@ -12,6 +12,8 @@ namespace ensemble::control {
 std::unique_ptr<grpc::Service> make_devices_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_operations_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_console_service(ServiceContext& context);
+std::unique_ptr<grpc::Service> make_exec_service(ServiceContext& context);
+std::unique_ptr<grpc::Service> make_files_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_logs_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_profiles_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_host_service(ServiceContext& context);

@@ -72,7 +72,7 @@ class Verbs(DaemonTest):
                  ("stop", "-l", "a=b"): "no device matches 'a=b'", ("rm", "lab"): "stop it first",
                  ("up", "no-such"): "ensemble profile list", ("up", "watch", "--name", "lab"): "'lab' already",
                  ("up", "watch", "--memory", "much"): "--memory", ("up", "watch", "--disk", "/none"): "/none",
-                 ("stop", "--", "lab"): "only `up`", ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
+                 ("stop", "--", "lab"): "only `up` and `exec`", ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
                  ("ls", "-o", "xml"): "xml", ("ls", "-l", "state=up"): "state=up"}
         for arguments, text in cases.items():
             done = self.run_program(*arguments, code=125)
@@ -163,7 +163,7 @@ class Verbs(DaemonTest):
 
     def test_every_verb_explains_itself(self):
         overview = self.run_program("--help").stdout
-        for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "logs",
-                     "events"):
+        for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "exec",
+                     "push", "pull", "logs", "events"):
             self.assertIn(f"\n  {verb} ", overview)
             self.assertIn(f"ensemble {verb}", self.run_program(verb, "--help").stdout)

@@ -14,7 +14,7 @@ import grpc
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
 from ensemble.v1 import (console_pb2_grpc, device_pb2, devices_pb2, devices_pb2_grpc, errors_pb2,
-                         host_pb2_grpc, logs_pb2_grpc, operations_pb2, operations_pb2_grpc,
+                         exec_pb2_grpc, files_pb2_grpc, host_pb2_grpc, logs_pb2_grpc, operations_pb2, operations_pb2_grpc,
                          profiles_pb2_grpc)
 
 DAEMON = os.environ["ENSEMBLED"]
@@ -58,6 +58,8 @@ class Client:
         self.devices = devices_pb2_grpc.DevicesStub(self.channel)
         self.operations = operations_pb2_grpc.OperationsStub(self.channel)
         self.console = console_pb2_grpc.ConsoleStub(self.channel)
+        self.exec = exec_pb2_grpc.ExecStub(self.channel)
+        self.files = files_pb2_grpc.FilesStub(self.channel)
         self.logs = logs_pb2_grpc.LogsStub(self.channel)
         self.profiles = profiles_pb2_grpc.ProfilesStub(self.channel)
         self.host = host_pb2_grpc.HostStub(self.channel)

@@ -1,0 +1,263 @@
+#include "control/cli/exec_command.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "control/cli/signals.h"
+#include "control/raw_terminal.h"
+#include "vmm/event_fd.h"
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr int kFailed = 125;
+constexpr int kCannotRun = 126;
+constexpr int kNotFound = 127;
+constexpr int kSignalled = 128;
+constexpr std::size_t kChunk = std::size_t{64} << 10;
+// How long a signal may wait behind input that the program does not take.
+constexpr std::chrono::milliseconds kSignalPatience{500};
+
+int complain(const std::string& message) {
+  fmt::print(stderr, "ensemble: {}\n", message);
+  return kFailed;
+}
+
+Result<std::uint32_t> parse_number(std::string_view text) {
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return fail("--user is not UID or UID:GID, both numbers");
+  }
+  return number;
+}
+
+Result<void> set_user(std::string_view user, v1::RunRequest::Begin& begin) {
+  const std::size_t colon = user.find(':');
+  const auto id = parse_number(user.substr(0, colon));
+  if (!id) {
+    return std::unexpected(id.error());
+  }
+  begin.set_user_id(*id);
+  if (colon != std::string_view::npos) {
+    const auto group = parse_number(user.substr(colon + 1));
+    if (!group) {
+      return std::unexpected(group.error());
+    }
+    begin.set_group_id(*group);
+  }
+  return {};
+}
+
+void set_size(v1::TerminalSize& size) {
+  const TerminalSize cells = terminal_size(STDIN_FILENO);
+  size.set_columns(cells.columns);
+  size.set_rows(cells.rows);
+}
+
+Result<v1::RunRequest::Begin> make_begin(const ExecOptions& options) {
+  v1::RunRequest::Begin begin;
+  for (const std::string& word : options.command) {
+    begin.add_command(word);
+  }
+  if (begin.command().empty()) {
+    return fail("say which program to run, as in `ensemble exec DEVICE -- uname -a`");
+  }
+  for (const std::string& variable : options.environment) {
+    const std::size_t equals = variable.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail("--env is '{}', expected NAME=VALUE", variable);
+    }
+    (*begin.mutable_environment())[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  begin.set_working_directory(options.directory);
+  if (options.user) {
+    if (auto set = set_user(*options.user, begin); !set) {
+      return std::unexpected(set.error());
+    }
+  }
+  if (options.on_terminal) {
+    set_size(*begin.mutable_terminal());
+  }
+  return begin;
+}
+
+// The user's half of the call: input, signals and the terminal's size, each on a thread of its own
+// so that signals come through when input does not.
+class UserSide {
+ public:
+  // `signals` is a signalfd; `end` tells that the call is over.
+  UserSide(RunningProgram& program, const vmm::EventFd& end, int signals)
+      : program_(program), end_(end), signals_(signals) {}
+
+  void pass_input() {
+    std::array<char, kChunk> chunk;
+    while (comes(STDIN_FILENO)) {
+      const ssize_t count = ::read(STDIN_FILENO, chunk.data(), chunk.size());
+      if (count < 0 && errno == EINTR) {
+        continue;
+      }
+      v1::RunRequest request;
+      if (count <= 0) {
+        request.set_end_of_input(true);
+        (void)send(request);
+        return;
+      }
+      request.set_standard_input(chunk.data(), static_cast<std::size_t>(count));
+      if (!send(request)) {
+        return;
+      }
+    }
+  }
+
+  void pass_signals() {
+    while (comes(signals_)) {
+      signalfd_siginfo taken{};
+      if (::read(signals_, &taken, sizeof taken) != sizeof taken) {
+        continue;
+      }
+      v1::RunRequest request;
+      if (taken.ssi_signo == SIGWINCH) {
+        set_size(*request.mutable_size());
+      } else {
+        request.set_signal(taken.ssi_signo);
+      }
+      const std::unique_lock guard(mutex_, kSignalPatience);
+      if (guard.owns_lock()) {
+        (void)program_.send(request);
+      } else if (taken.ssi_signo != SIGWINCH) {
+        // It takes no input, and the signal would come behind that.
+        cancelled_by_ = static_cast<int>(taken.ssi_signo);
+        program_.cancel();
+        return;
+      }
+    }
+  }
+
+  // The signal that has ended the call; 0: none.
+  int cancelled_by() const { return cancelled_by_; }
+
+ private:
+  // Waits; false: the call is over.
+  bool comes(int descriptor) const {
+    std::array<pollfd, 2> polled = {pollfd{.fd = end_.fd(), .events = POLLIN, .revents = 0},
+                                    pollfd{.fd = descriptor, .events = POLLIN, .revents = 0}};
+    while (::poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+    }
+    return polled[0].revents == 0;
+  }
+
+  bool send(const v1::RunRequest& request) {
+    const std::lock_guard guard(mutex_);
+    return program_.send(request);
+  }
+
+  RunningProgram& program_;
+  const vmm::EventFd& end_;
+  const int signals_;
+  std::timed_mutex mutex_;
+  std::atomic<int> cancelled_by_ = 0;
+};
+
+int explain(const Error& error, const std::string& reason, int cancelled_by) {
+  if (cancelled_by != 0) {
+    return kSignalled + cancelled_by;
+  }
+  complain(error.message());
+  if (reason != "CANNOT_RUN") {
+    return kFailed;
+  }
+  return error.message().ends_with("No such file or directory") ? kNotFound : kCannotRun;
+}
+
+// Passes the program's output on until it has ended.
+int pass_output(RunningProgram& program, const UserSide& user) {
+  for (;;) {
+    const auto response = program.read();
+    if (!response) {
+      return explain(response.error(), program.reason(), user.cancelled_by());
+    }
+    bool written = true;
+    switch (response->response_case()) {
+      case v1::RunResponse::kStandardOutput:
+        written = write_all(STDOUT_FILENO, response->standard_output());
+        break;
+      case v1::RunResponse::kStandardError:
+        written = write_all(STDERR_FILENO, response->standard_error());
+        break;
+      case v1::RunResponse::kEnded:
+        return response->ended().has_signal()
+                   ? kSignalled + static_cast<int>(response->ended().signal())
+                   : static_cast<int>(response->ended().exit_code());
+      default:
+        break;
+    }
+    if (!written) {
+      program.cancel();  // As for a program here, whose reader has gone.
+      return errno == EPIPE
+                 ? kSignalled + SIGPIPE
+                 : complain(
+                       Error::from_errno("cannot write what the program prints", errno).message());
+    }
+  }
+}
+
+}  // namespace
+
+int run_in_device(Client& client, const std::string& device, const ExecOptions& options) {
+  const vmm::FileDescriptor signals =
+      take_signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH});
+  ::signal(SIGPIPE, SIG_IGN);
+  if (options.on_terminal && ::isatty(STDIN_FILENO) != 1) {
+    return complain("-t wants a terminal, and standard input is none; leave it out");
+  }
+  auto begin = make_begin(options);
+  if (!begin) {
+    return complain(begin.error().message());
+  }
+  auto end = vmm::EventFd::create();
+  const auto found = client.get(device);
+  if (!end || !found) {
+    return complain(end ? found.error().message() : end.error().message());
+  }
+  begin->set_name(found->name());
+  const auto program = client.run(*begin);
+  RawTerminal terminal(STDIN_FILENO);
+  if (options.on_terminal) {
+    if (auto entered = terminal.enter(); !entered) {
+      return complain(entered.error().message());
+    }
+  }
+  UserSide user(*program, *end, signals.get());
+  if (!options.interactive) {
+    v1::RunRequest request;
+    request.set_end_of_input(true);
+    (void)program->send(request);
+  }
+  std::thread input;
+  if (options.interactive) {
+    input = std::thread([&user] { user.pass_input(); });
+  }
+  std::thread told([&user] { user.pass_signals(); });
+  const int exit_code = pass_output(*program, user);
+  end->signal();
+  told.join();
+  if (input.joinable()) {
+    input.join();
+  }
+  return exit_code;
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,276 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "control/cli/copied_files.h"
+#include "control/cli/copy_command.h"
+#include "control/cli/signals.h"
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kFailed = 125;
+constexpr std::size_t kPiece = std::size_t{1} << 20;
+// What a device says of a file does not make it a set-user-ID program here.
+constexpr std::uint32_t kPermissions = 0777;
+
+std::unexpected<Error> failed_to(const char* what, const std::string& path) {
+  return std::unexpected(Error::from_errno(fmt::format("cannot {} '{}'", what, path), errno));
+}
+
+// One that a device cannot lead out of the directory by.
+bool is_plain(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
+}
+
+// A file of this host that is being written beside its place.
+class PartialFile {
+ public:
+  explicit PartialFile(const std::string& place)
+      : place_(place), path_(fs::path(place).parent_path() / ("." + last_part(place) + ".part")) {}
+
+  // What is there already is kept, and counts, when it is to go on.
+  Result<void> open(bool resume) {
+    file_ =
+        vmm::FileDescriptor(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file_ || (!resume && ::ftruncate(file_.get(), 0) != 0)) {
+      return failed_to("write", path_);
+    }
+    std::string piece(kPiece, '\0');
+    ssize_t count = 0;
+    while ((count = ::read(file_.get(), piece.data(), piece.size())) > 0) {
+      digest_.add(std::string_view(piece).substr(0, static_cast<std::size_t>(count)));
+      size_ += static_cast<std::uint64_t>(count);
+    }
+    return count == 0 ? Result<void>() : failed_to("read", path_);
+  }
+
+  Result<void> write(std::string_view bytes) {
+    if (!write_all(file_.get(), bytes)) {
+      return failed_to("write", path_);
+    }
+    digest_.add(bytes);
+    size_ += bytes.size();
+    return {};
+  }
+
+  // Puts the file in its place if its contents are right; else nothing of it stays.
+  Result<void> finish(const v1::FileEntry& entry, const v1::PullResponse::End& end) {
+    if (size_ != end.size() || digest_.finish() != end.sha256()) {
+      ::unlink(path_.c_str());
+      return fail("the checksum of '{}' is wrong: it did not arrive as it was", place_);
+    }
+    const timespec time{.tv_sec = entry.modification_time().seconds(),
+                        .tv_nsec = entry.modification_time().nanos()};
+    const timespec times[2] = {time, time};
+    if (::fchmod(file_.get(), entry.mode() & kPermissions) != 0 ||
+        ::futimens(file_.get(), times) != 0 || ::rename(path_.c_str(), place_.c_str()) != 0) {
+      return failed_to("write", place_);
+    }
+    return {};
+  }
+
+  void remove() const { ::unlink(path_.c_str()); }
+  std::uint64_t size() const { return size_; }
+
+ private:
+  const std::string place_;
+  const std::string path_;
+  vmm::FileDescriptor file_;
+  Digest digest_;
+  std::uint64_t size_ = 0;
+};
+
+class Pull {
+ public:
+  Pull(Client& client, const CopyOptions& options) : client_(client), options_(options) {}
+
+  Result<void> run() {
+    const std::string& target = options_.places.back();
+    std::error_code ignored;
+    const bool into_directory =
+        options_.places.size() > 2 || target.ends_with('/') || fs::is_directory(target, ignored);
+    for (std::size_t i = 0; i + 1 < options_.places.size(); ++i) {
+      const auto source = parse_device_path(options_.places[i]);
+      if (!source) {
+        return std::unexpected(source.error());
+      }
+      auto device = client_.get("devices/" + source->device);
+      if (!device) {
+        return std::unexpected(device.error());
+      }
+      device_ = device->name();
+      const std::string name = last_part(source->path);
+      const std::string place =
+          into_directory && is_plain(name) ? (fs::path(target) / name).string() : target;
+      if (auto copied = copy(source->path, place); !copied) {
+        return copied;
+      }
+    }
+    return make_links();
+  }
+
+  const std::vector<CopiedFile>& copied() const { return copied_; }
+
+ private:
+  Result<void> copy(const std::string& path, const std::string& place) {
+    const auto entry = client_.stat_file(device_, path);
+    if (!entry) {
+      return std::unexpected(entry.error());
+    }
+    if (entry->type() != v1::FILE_TYPE_DIRECTORY) {
+      return copy_file(path, place);
+    }
+    if (!options_.recursive) {
+      return fail("'{}' is a directory; -r copies it with what is in it", path);
+    }
+    return copy_tree(path, place);
+  }
+
+  Result<void> copy_tree(const std::string& path, const std::string& place) {
+    // A link that is there already might lead anywhere.
+    struct stat status {};
+    if (::mkdir(place.c_str(), 0777) != 0 &&
+        (errno != EEXIST || ::lstat(place.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))) {
+      return failed_to("make the directory", place);
+    }
+    const auto entries = client_.list_files(device_, path);
+    if (!entries) {
+      return std::unexpected(entries.error());
+    }
+    for (const v1::FileEntry& entry : *entries) {
+      if (!is_plain(entry.name())) {
+        return fail("the device names a file '{}', which no file is called", entry.name());
+      }
+      const std::string inner = (path.ends_with('/') ? path : path + "/") + entry.name();
+      const std::string inner_place = (fs::path(place) / entry.name()).string();
+      Result<void> done;
+      switch (entry.type()) {
+        case v1::FILE_TYPE_REGULAR:
+          done = copy_file(inner, inner_place);
+          break;
+        case v1::FILE_TYPE_DIRECTORY:
+          done = copy_tree(inner, inner_place);
+          break;
+        case v1::FILE_TYPE_SYMBOLIC_LINK:
+          links_.emplace_back(entry.target(), inner_place);
+          break;
+        default:
+          fmt::print(stderr, "ensemble: '{}' is no file that can be copied, and is left out\n",
+                     inner);
+          break;
+      }
+      if (!done) {
+        return done;
+      }
+    }
+    return {};
+  }
+
+  // Last, so that nothing is written through them.
+  Result<void> make_links() {
+    for (const auto& [target, place] : links_) {
+      struct stat status {};
+      if (::lstat(place.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
+        ::unlink(place.c_str());
+      }
+      if (::symlink(target.c_str(), place.c_str()) != 0) {
+        return failed_to("make the link", place);
+      }
+    }
+    return {};
+  }
+
+  Result<void> copy_file(const std::string& path, const std::string& place) {
+    const auto start = Clock::now();
+    PartialFile file(place);
+    auto opened = file.open(options_.resume);
+    if (!opened) {
+      return opened;
+    }
+    const std::uint64_t first = file.size();
+    v1::PullRequest request;
+    request.set_name(device_);
+    request.set_path(path);
+    request.set_offset(first);
+    v1::FileEntry entry;
+    std::optional<v1::PullResponse::End> end;
+    std::unique_ptr<Progress> progress;
+    Result<void> written;
+    auto pulled = client_.pull(request, [&](const v1::PullResponse& response) {
+      if (response.has_entry()) {
+        entry = response.entry();
+        progress = std::make_unique<Progress>(last_part(path), entry.size(), first);
+      } else if (response.has_end()) {
+        end = response.end();
+      } else {
+        written = file.write(response.data());
+        if (progress) {
+          progress->advance(response.data().size());
+        }
+      }
+      return written.has_value();
+    });
+    progress.reset();
+    if (!written || !pulled) {
+      if (file.size() == 0) {
+        file.remove();
+      } else if (written) {
+        fmt::print(stderr, "ensemble: what has come of '{}' is kept; --resume goes on with it\n",
+                   path);
+      }
+      return written ? pulled : written;
+    }
+    if (!end) {
+      return fail("'{}' did not arrive whole", path);
+    }
+    if (auto finished = file.finish(entry, *end); !finished) {
+      return finished;
+    }
+    copied_.push_back({.device = device_,
+                       .path = path,
+                       .file = place,
+                       .bytes = end->size(),
+                       .resumed_from = first,
+                       .sha256 = end->sha256(),
+                       .seconds = std::chrono::duration<double>(Clock::now() - start).count()});
+    return {};
+  }
+
+  Client& client_;
+  const CopyOptions& options_;
+  std::string device_;
+  std::vector<std::pair<std::string, std::string>> links_;
+  std::vector<CopiedFile> copied_;
+};
+
+}  // namespace
+
+int pull_files(Client& client, const CopyOptions& options) {
+  Pull pull(client, options);
+  const auto done = pull.run();
+  if (options.json) {
+    fmt::print("{}", copied_as_json(pull.copied()));
+  }
+  if (!done) {
+    fmt::print(stderr, "ensemble: {}\n", done.error().message());
+  }
+  return done && std::fflush(stdout) == 0 ? 0 : kFailed;
+}
+
+}  // namespace ensemble::control

@@ -261,6 +261,7 @@ void Grammar::add_daemon_verbs() {
       {"pull", "Copy files out of a running device"},
       {"logs", "Show what a device has printed"},
       {"events", "Tell what happens to devices, as it happens"},
+      {"token", "Make, list and revoke bearer tokens of a daemon"},
   };
   for (const Verb& verb : kVerbs) {
     CLI::App& app = *app_.add_subcommand(verb.name, verb.text);

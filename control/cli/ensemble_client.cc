@@ -14,8 +14,10 @@
 
 #include "control/cli/attach_command.h"
 #include "control/cli/copy_command.h"
+#include "control/cli/daemon_address.h"
 #include "control/cli/device_commands.h"
 #include "control/cli/exec_command.h"
+#include "control/cli/token_commands.h"
 #include "control/daemon_paths.h"
 
 namespace ensemble::control {
@@ -45,6 +47,7 @@ class Verbs {
   void add_streams();
   void add_exec();
   void add_copies();
+  void add_tokens();
   void add_selection(CLI::App& app, const char* names = "DEVICE");
   void add_format(CLI::App& app);
   int change(const DeviceCommands::Action& action) {
@@ -52,6 +55,7 @@ class Verbs {
   }
 
   CLI::App app_{"Keeps devices with the daemon ensembled.", "ensemble"};
+  AddressOptions address_;
   Client client_{daemon_socket()};
   DeviceCommands commands_{client_};
   UpOptions up_;
@@ -66,17 +70,21 @@ class Verbs {
   AttachOptions attach_;
   ExecOptions exec_;
   CopyOptions copy_;
+  TokenOptions token_;
   std::function<int()> action_;
 };
 
 Verbs::Verbs() {
   app_.require_subcommand(1);
+  app_.fallthrough();
+  add_address_options(app_, address_);
   add_up();
   add_lists();
   add_changes();
   add_streams();
   add_exec();
   add_copies();
+  add_tokens();
 }
 
 CLI::App& Verbs::add(const char* name, const char* text, std::function<int()> action) {
@@ -238,6 +246,37 @@ Examples:
   }
 }
 
+void Verbs::add_tokens() {
+  CLI::App& app = *app_.add_subcommand("token", "Make, list and revoke bearer tokens of a daemon");
+  app.require_subcommand(1);
+  app.footer(
+      R"(The daemon takes the tokens of the file that its --tokens names, and notices changes of it.
+
+Example:
+  ensemble token create ci --role operator --expires 30d --file tokens.yaml)");
+  const auto add_verb = [&](const char* name, const char* text, auto run) {
+    CLI::App& verb = *app.add_subcommand(name, text);
+    verb.callback([this, run] {
+      action_ = [this, run] {
+        const Result<void> done = run(token_);
+        return done ? 0 : complain(done.error().message());
+      };
+    });
+    verb.add_option("--file", token_.file, "The file of tokens")->capture_default_str();
+    return &verb;
+  };
+  CLI::App* create = add_verb("create", "Make a token and print it, this once", create_token);
+  create->add_option("NAME", token_.name, "What to call it")->required();
+  create->add_option("--role", token_.role, "viewer, operator or admin")->required();
+  create
+      ->add_option("--expires", token_.expires, "How long it is good, such as 12h or 30d; or never")
+      ->capture_default_str();
+  add_verb("list", "List the tokens", list_tokens);
+  add_verb("revoke", "Take a token no more", revoke_token)
+      ->add_option("NAME", token_.name, "Its name")
+      ->required();
+}
+
 void Verbs::add_selection(CLI::App& app, const char* names) {
   app.add_option(names, selection_.names, "Names of devices, or the first digits of their IDs");
   app.add_option("-l,--label", selection_.filters,
@@ -267,6 +306,12 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
         "only `up` and `exec` take a command behind `--`, and '{}' is there", command.front()));
   }
   (app_.got_subcommand("exec") ? exec_.command : up_.command) = std::move(command);
+  up_.command = std::move(command);
+  auto address = find_daemon(address_);
+  if (!address) {
+    return complain(address.error().message());
+  }
+  client_.set_address(std::move(*address));
   return action_();
 }
 

@@ -4,11 +4,10 @@
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/unknown_field_set.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 
 #include <utility>
 
+#include "control/client/channel.h"
 #include "control/ensemble/v1/console.grpc.pb.h"
 #include "control/ensemble/v1/devices.grpc.pb.h"
 #include "control/ensemble/v1/errors.pb.h"
@@ -27,9 +26,12 @@ Error to_error(const grpc::Status& status, const std::string& socket) {
   const std::string& message = status.error_message();
   // The daemon's own answers of this code have details.
   if (status.error_code() == grpc::UNAVAILABLE && status.error_details().empty()) {
+    if (!socket.starts_with('/')) {
+      return Error(fmt::format("no daemon answers at '{}': {}", socket, message));
+    }
     return Error(fmt::format(
         "no daemon answers at '{}'; start one with `ensembled &`, or say where it is with "
-        "ENSEMBLE_SOCKET",
+        "ENSEMBLE_SOCKET or ENSEMBLE_ADDRESS",
         socket));
   }
   if (status.error_code() == grpc::DEADLINE_EXCEEDED) {
@@ -135,8 +137,8 @@ class Attachment : public ConsoleAttachment {
 }  // namespace
 
 struct Client::Stubs {
-  explicit Stubs(const std::string& socket)
-      : channel(grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials())),
+  explicit Stubs(const DaemonAddress& address)
+      : channel(make_channel(address)),
         devices(channel),
         operations(channel),
         console(channel),
@@ -202,12 +204,25 @@ Request named(const std::string& name) {
 
 }  // namespace
 
-Client::Client(std::string socket) : socket_(std::move(socket)) {}
+Client::Client(std::string socket) {
+  DaemonAddress address;
+  address.socket = std::move(socket);
+  set_address(std::move(address));
+}
+
+Client::Client(DaemonAddress address) {
+  set_address(std::move(address));
+}
+
+void Client::set_address(DaemonAddress address) {
+  address_ = std::move(address);
+  socket_ = address_.place();
+}
 
 Client::~Client() = default;
 
 Client::Stubs& Client::stubs() {
-  std::call_once(once_, [this] { stubs_ = std::make_unique<Stubs>(socket_); });
+  std::call_once(once_, [this] { stubs_ = std::make_unique<Stubs>(address_); });
   return *stubs_;
 }
 

@@ -47,6 +47,24 @@ class RunningProgram {
   virtual void cancel() = 0;
 };
 
+// Where a daemon is, and how to show it who asks. Empty: not used.
+struct DaemonAddress {
+  // Its Unix socket.
+  std::string socket;
+  // Its TCP port instead, "127.0.0.1:7070" or "host.example.org:7070".
+  std::string tcp;
+  // A bearer token, for TCP.
+  std::string token;
+  // In PEM: whom the daemon's certificate must come from (empty: one of the host's authorities),
+  // and this client's certificate and key. With any of these, or anywhere but on loopback, the port
+  // is spoken to with TLS.
+  std::string tls_ca;
+  std::string tls_certificate;
+  std::string tls_key;
+
+  const std::string& place() const { return tcp.empty() ? socket : tcp; }
+};
+
 // A daemon, by its API. Thread-safe. Errors are the daemon's sentences, or say how to start one.
 class Client {
  public:
@@ -59,7 +77,12 @@ class Client {
 
   // Of the daemon that serves the Unix socket; it is connected to with the first call.
   explicit Client(std::string socket);
+  // Of the daemon there.
+  explicit Client(DaemonAddress address);
   ~Client();
+
+  // Another place; before the first call.
+  void set_address(DaemonAddress address);
 
   Result<v1::Device> create(const v1::CreateDeviceRequest& request);
   Result<v1::Device> get(const std::string& name);
@@ -99,7 +122,8 @@ class Client {
   Stubs& stubs();
   Result<void> wait(Result<v1::Operation> started);
 
-  std::string socket_;
+  DaemonAddress address_;
+  std::string socket_;  // Or the address, for messages.
   std::once_flag once_;
   std::unique_ptr<Stubs> stubs_;
 };

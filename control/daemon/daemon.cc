@@ -1,11 +1,6 @@
 #include "control/daemon/daemon.h"
 
 #include <fcntl.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -17,16 +12,17 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "control/daemon/api_server.h"
 #include "control/daemon/device_record.h"
 #include "control/daemon/listener.h"
-#include "control/daemon/services/services.h"
 #include "control/installation.h"
 
 namespace ensemble::control {
@@ -34,8 +30,6 @@ namespace {
 
 // How long calls may go on once the daemon is told to end.
 constexpr std::chrono::seconds kDrainTime{2};
-constexpr int kLargestMessage = 4 << 20;
-constexpr int kStreamsPerConnection = 1000;
 
 Result<void> make_directory(const std::string& path) {
   std::error_code failed;
@@ -90,75 +84,24 @@ Result<vmm::FileDescriptor> listening_socket(const std::string& path) {
   return vmm::FileDescriptor(SD_LISTEN_FDS_START);
 }
 
-// gRPC's part of the daemon.
-class ApiServer {
- public:
-  explicit ApiServer(ServiceContext& context) {
-    services_.push_back(make_devices_service(context));
-    services_.push_back(make_operations_service(context));
-    services_.push_back(make_console_service(context));
-    services_.push_back(make_exec_service(context));
-    services_.push_back(make_files_service(context));
-    services_.push_back(make_logs_service(context));
-    services_.push_back(make_profiles_service(context));
-    services_.push_back(make_host_service(context));
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    grpc::ServerBuilder builder;
-    for (const auto& service : services_) {
-      builder.RegisterService(service.get());
-    }
-    builder.SetMaxReceiveMessageSize(kLargestMessage);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
-    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-    server_ = builder.BuildAndStart();
-  }
-
-  bool is_good() const { return server_ != nullptr; }
-
-  void serve(const vmm::FileDescriptor& socket) {
-    // gRPC closes what it is given.
-    const int copy = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) {
-      spdlog::warn("a connection was closed: {}", std::strerror(errno));
-      return;
-    }
-    grpc::AddInsecureChannelFromFd(server_.get(), copy);
-  }
-
-  // Waits for calls to end.
-  void shut_down() { server_->Shutdown(std::chrono::system_clock::now() + kDrainTime); }
-
- private:
-  std::vector<std::unique_ptr<grpc::Service>> services_;
-  std::unique_ptr<grpc::Server> server_;  // Destroyed before the services.
-};
-
 // The daemon at work, from its first connection to its end.
 class Daemon {
  public:
-  Daemon(vmm::EventLoop& loop, ServiceContext& context)
-      : loop_(loop), api_(context), context_(context) {}
+  Daemon(vmm::EventLoop& loop, ServiceContext& context) : loop_(loop), context_(context) {}
 
   Result<void> run(vmm::FileDescriptor socket, vmm::FileDescriptor signals,
-                   const std::set<uid_t>& users) {
-    if (!api_.is_good()) {
-      return fail("gRPC does not start");
+                   const DaemonOptions& options) {
+    if (auto opened = open(std::move(socket), options); !opened) {
+      shut_down();
+      return opened;
     }
-    auto listener = Listener::create(
-        loop_, std::move(socket), {.users = users, .connected = [this](vmm::FileDescriptor peer) {
-                                     api_.serve(std::move(peer));
-                                   }});
-    if (!listener) {
-      return std::unexpected(listener.error());
-    }
-    listener_ = std::move(*listener);
     auto watch = loop_.watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
       signalfd_siginfo taken{};
       (void)!::read(signals.get(), &taken, sizeof taken);
       end();
     });
     if (!watch) {
+      shut_down();
       return std::unexpected(watch.error());
     }
     ::sd_notify(0, "READY=1");
@@ -170,6 +113,48 @@ class Daemon {
   }
 
  private:
+  Result<void> open(vmm::FileDescriptor socket, const DaemonOptions& options) {
+    std::set<Role> roles = {Role::kAdmin};
+    for (const auto& [user, role] : options.users) {
+      roles.insert(role);
+    }
+    for (const Role role : roles) {
+      auto server = ApiServer::for_role(context_, role);
+      if (!server) {
+        return std::unexpected(server.error());
+      }
+      by_role_.emplace(role, std::move(*server));
+    }
+    auto listener = Listener::create(
+        loop_, std::move(socket),
+        {.users = options.users, .connected = [this](vmm::FileDescriptor peer, Role role) {
+           by_role_.at(role)->serve(peer);
+         }});
+    if (!listener) {
+      return std::unexpected(listener.error());
+    }
+    listener_ = std::move(*listener);
+    if (options.tcp) {
+      auto server = ApiServer::for_port(context_, *options.tcp);
+      if (!server) {
+        return std::unexpected(server.error());
+      }
+      tcp_ = std::move(*server);
+    }
+    return {};
+  }
+
+  // Waits for calls to end.
+  void shut_down() {
+    const auto deadline = std::chrono::system_clock::now() + kDrainTime;
+    for (const auto& [role, server] : by_role_) {
+      server->shut_down(deadline);
+    }
+    if (tcp_ != nullptr) {
+      tcp_->shut_down(deadline);
+    }
+  }
+
   void end() {
     if (drain_.joinable()) {
       return;
@@ -180,14 +165,15 @@ class Daemon {
     context_.closing.tell();
     // Calls end on the loop, which therefore goes on meanwhile.
     drain_ = std::thread([this] {
-      api_.shut_down();
+      shut_down();
       loop_.post([this] { loop_.stop(); });
     });
   }
 
   vmm::EventLoop& loop_;
-  ApiServer api_;
   ServiceContext& context_;
+  std::map<Role, std::unique_ptr<ApiServer>> by_role_;
+  std::unique_ptr<ApiServer> tcp_;
   std::unique_ptr<Listener> listener_;
   std::thread drain_;
 };
@@ -235,7 +221,7 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
                          .closing = closing,
                          .start_time = now()};
   spdlog::info("serving {} with {} devices", options.socket, devices.size());
-  return Daemon(**loop, context).run(std::move(*socket), std::move(signals), options.users);
+  return Daemon(**loop, context).run(std::move(*socket), std::move(signals), options);
 }
 
 }  // namespace

@@ -2,10 +2,13 @@
 
 #include <sys/types.h>
 
-#include <set>
+#include <map>
+#include <optional>
 #include <string>
 
+#include "control/access/role.h"
 #include "control/daemon/device_table.h"
+#include "control/daemon/tcp_options.h"
 #include "vmm/error.h"
 
 namespace ensemble::control {
@@ -15,8 +18,10 @@ struct DaemonOptions {
   std::string socket;
   // Where devices and what is known of them are kept; made if it is not there.
   std::string state_directory;
-  // Users who may connect beside this process's and root.
-  std::set<uid_t> users;
+  // Users who may connect beside this process's and root, and what they may do.
+  std::map<uid_t, Role> users;
+  // Absent: no port is open.
+  std::optional<TcpOptions> tcp;
   Quotas quotas;
   // Of the devices' processes.
   std::string log_level;

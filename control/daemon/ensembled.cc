@@ -1,14 +1,20 @@
-// ensembled: keeps devices and serves the API ensemble.v1 on a Unix socket.
+// ensembled: keeps devices and serves the API ensemble.v1 on a Unix socket, and on a TCP port if
+// asked.
 
 #include <fmt/format.h>
 #include <pwd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "control/access/role.h"
 #include "control/daemon/daemon.h"
+#include "control/daemon/token_checker.h"
 #include "control/daemon_paths.h"
 #include "control/log.h"
 #include "control/memory_size.h"
@@ -30,27 +36,88 @@ Exit code:
 Examples:
   ensembled
   ensembled --max-devices 100 --max-memory 16G
-  ensembled --socket /run/lab/ensembled.sock --allow-user tester)";
+  ensembled --socket /run/lab/ensembled.sock --allow-user tester:operator
+  ensemble token create ci --role operator --file tokens.yaml
+  ensembled --listen 127.0.0.1:7070 --tokens tokens.yaml
+  ensembled --listen 0.0.0.0:7070 --tls-certificate server.pem --tls-key server.key
+            --tls-client-ca ca.pem --certificate-role ci.example.org:operator)";
 
 int complain(const std::string& message) {
   fmt::print(stderr, "ensembled: {}\n", message);
   return kFailed;
 }
 
-Result<uid_t> find_user(const std::string& name) {
-  const passwd* entry = ::getpwnam(name.c_str());
-  if (entry == nullptr) {
-    return fail("--allow-user {}: there is no such user", name);
+// "NAME:ROLE", or "NAME" for `fallback` where there is one.
+Result<std::pair<std::string, Role>> parse_grant(const std::string& text,
+                                                 std::optional<Role> fallback) {
+  const std::size_t colon = text.rfind(':');  // Names may be URIs.
+  if (colon == std::string::npos && fallback) {
+    return std::pair(text, *fallback);
   }
-  return entry->pw_uid;
+  if (colon == std::string::npos || colon == 0) {
+    return fail("'{}' is not NAME:ROLE", text);
+  }
+  const auto role = parse_role(text.substr(colon + 1));
+  if (!role) {
+    return std::unexpected(role.error());
+  }
+  return std::pair(text.substr(0, colon), *role);
+}
+
+Result<void> add_user(const std::string& text, std::map<uid_t, Role>& users) {
+  const auto grant = parse_grant(text, Role::kAdmin);
+  if (!grant) {
+    return std::unexpected(grant.error());
+  }
+  const passwd* entry = ::getpwnam(grant->first.c_str());
+  if (entry == nullptr) {
+    return fail("there is no user '{}'", grant->first);
+  }
+  users[entry->pw_uid] = grant->second;
+  return {};
 }
 
 struct Arguments {
   DaemonOptions options;
   std::vector<std::string> users;
+  std::string listen;
+  TcpOptions tcp;
+  std::vector<std::string> certificate_roles;
   std::string memory;
   std::string level = "info";
 };
+
+Result<void> set_tcp(Arguments& arguments) {
+  TcpOptions& tcp = arguments.tcp;
+  if (arguments.listen.empty()) {
+    const bool is_meant = !tcp.certificate.empty() || !tcp.key.empty() || !tcp.client_ca.empty() ||
+                          !tcp.tokens.empty() || !arguments.certificate_roles.empty();
+    return is_meant ? fail("tokens and certificates are for a TCP port, and there is no --listen")
+                    : Result<void>();
+  }
+  const auto address = parse_tcp_address(arguments.listen);
+  if (!address) {
+    return std::unexpected(address.error().with_context("--listen"));
+  }
+  tcp.address = *address;
+  for (const std::string& text : arguments.certificate_roles) {
+    const auto grant = parse_grant(text, std::nullopt);
+    if (!grant) {
+      return std::unexpected(grant.error().with_context("--certificate-role"));
+    }
+    tcp.certificate_roles.insert(*grant);
+  }
+  if (auto checked = check(tcp); !checked) {
+    return checked;
+  }
+  if (!tcp.tokens.empty()) {
+    if (auto checked = TokenChecker::check_file(tcp.tokens); !checked) {
+      return checked;
+    }
+  }
+  arguments.options.tcp = tcp;
+  return {};
+}
 
 int run(Arguments arguments) {
   DaemonOptions& options = arguments.options;
@@ -61,16 +128,31 @@ int run(Arguments arguments) {
     }
     options.quotas.memory = *memory;
   }
-  for (const std::string& name : arguments.users) {
-    const auto user = find_user(name);
-    if (!user) {
-      return complain(user.error().message());
+  for (const std::string& user : arguments.users) {
+    if (auto added = add_user(user, options.users); !added) {
+      return complain(added.error().with_context("--allow-user").message());
     }
-    options.users.insert(*user);
+  }
+  if (auto set = set_tcp(arguments); !set) {
+    return complain(set.error().message());
   }
   set_log_level(arguments.level);
   const auto ran = run_daemon(options);
   return ran ? 0 : complain(ran.error().message());
+}
+
+void add_tcp_options(CLI::App& app, Arguments& arguments) {
+  TcpOptions& tcp = arguments.tcp;
+  app.add_option("--listen", arguments.listen,
+                 "ADDRESS:PORT, a TCP port to serve too; other than on loopback with TLS only");
+  app.add_option("--tokens", tcp.tokens,
+                 "Bearer tokens that the port takes; `ensemble token` writes such files");
+  app.add_option("--tls-certificate", tcp.certificate, "The port's certificate chain, PEM");
+  app.add_option("--tls-key", tcp.key, "The certificate's key, PEM");
+  app.add_option("--tls-client-ca", tcp.client_ca, "Whose certificates the port takes, PEM");
+  app.add_option("--certificate-role", arguments.certificate_roles,
+                 "NAME:ROLE, what a client may do whose certificate has this common name or "
+                 "subject alternative name; may be given several times");
 }
 
 int run(int count, char** values) {
@@ -86,7 +168,9 @@ int run(int count, char** values) {
   app.add_option("--state", options.state_directory, "Where devices are kept")
       ->capture_default_str();
   app.add_option("--allow-user", arguments.users,
-                 "Another user who may connect (the socket's mode must let them)");
+                 "NAME or NAME:ROLE, another user who may connect (the socket's mode must let "
+                 "them); roles are viewer, operator and admin, the default");
+  add_tcp_options(app, arguments);
   app.add_option("--max-devices", options.quotas.devices, "Most devices; default: no limit");
   app.add_option("--max-memory", arguments.memory,
                  "Most RAM of all running devices, such as 16G; default: no limit");

@@ -108,22 +108,25 @@ void Listener::accept() {
     }
     return;
   }
-  if (may_connect(socket.get())) {
-    options_.connected(std::move(socket));
+  if (const auto role = role_of(socket.get())) {
+    options_.connected(std::move(socket), *role);
   }
 }
 
-bool Listener::may_connect(int socket) const {
+std::optional<Role> Listener::role_of(int socket) const {
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return false;
+    return std::nullopt;
   }
-  if (peer.uid == ::geteuid() || peer.uid == 0 || options_.users.contains(peer.uid)) {
-    return true;
+  if (peer.uid == ::geteuid() || peer.uid == 0) {
+    return Role::kAdmin;
+  }
+  if (const auto user = options_.users.find(peer.uid); user != options_.users.end()) {
+    return user->second;
   }
   spdlog::warn("user {} (process {}) may not connect and was refused", peer.uid, peer.pid);
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace ensemble::control

@@ -3,10 +3,12 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 
+#include "control/access/role.h"
 #include "control/daemon/loop_timer.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
@@ -23,10 +25,10 @@ Result<vmm::FileDescriptor> listen_at(const std::string& path);
 class Listener {
  public:
   struct Options {
-    // Users who may connect beside this process's and root.
-    std::set<uid_t> users;
-    // Takes a connection; the socket does not block.
-    std::function<void(vmm::FileDescriptor socket)> connected;
+    // Users who may connect beside this process's and root, which have kAdmin.
+    std::map<uid_t, Role> users;
+    // Takes a connection and what its client may do; the socket does not block.
+    std::function<void(vmm::FileDescriptor socket, Role role)> connected;
   };
 
   // `loop` outlives this.
@@ -38,7 +40,8 @@ class Listener {
       : socket_(std::move(socket)), options_(std::move(options)) {}
 
   void accept();
-  bool may_connect(int socket) const;
+  // Absent: whoever it is may not connect.
+  std::optional<Role> role_of(int socket) const;
 
   vmm::FileDescriptor socket_;
   Options options_;

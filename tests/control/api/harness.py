@@ -52,8 +52,8 @@ def detail_of(error):
 class Client:
     """A connection to the daemon, with all stubs."""
 
-    def __init__(self, socket, *options):
-        self.channel = grpc.insecure_channel(f"unix:{socket}", options=[
+    def __init__(self, socket, *options, channel=None):
+        self.channel = channel or grpc.insecure_channel(f"unix:{socket}", options=[
             ("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1), *options])
         self.devices = devices_pb2_grpc.DevicesStub(self.channel)
         self.operations = operations_pb2_grpc.OperationsStub(self.channel)
@@ -194,9 +194,10 @@ class DaemonTest(unittest.TestCase):
         self.kill_daemon()
         self.start_daemon(*arguments, **options)
 
-    def refusal(self, *arguments, state=None):
+    def refusal(self, *arguments, state=None, socket=None):
         """What a daemon says that does not start."""
-        done = subprocess.run([DAEMON, f"--socket={self.socket}", f"--state={state or self.state}", *arguments],
+        done = subprocess.run([DAEMON, f"--socket={socket or self.socket}",
+                               f"--state={state or self.state}", *arguments],
                               capture_output=True, text=True, timeout=PATIENCE, check=False)
         self.assertEqual(done.returncode, 125, done.stderr)
         return done.stderr

@@ -1,0 +1,229 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "control/access/tokens.h"
+#include "control/atomic_file.h"
+#include "control/small_file.h"
+#include "vmm/file_descriptor.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr const char* kHeading =
+    "# Bearer tokens of ensembled, by their digests; `ensemble token` writes this file.\n";
+constexpr std::size_t kLongestName = 63;
+
+Result<void> check_owner(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    return std::unexpected(Error::from_errno("cannot use the tokens in '" + path + "'", errno));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    return fail("'{}' is not a regular file, and tokens are kept in one", path);
+  }
+  if (status.st_uid != ::geteuid() && status.st_uid != 0) {
+    return fail("'{}' belongs to user {}; tokens are taken from files of root and of user {} only",
+                path, status.st_uid, ::geteuid());
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return fail("'{}' can be written by other users (mode {:04o}): `chmod 600` it", path,
+                status.st_mode & 07777);
+  }
+  return {};
+}
+
+Result<Digest> parse_digest(const std::string& text) {
+  Digest digest;
+  bool good = text.size() == 2 * digest.size();
+  for (std::size_t i = 0; good && i < digest.size(); ++i) {
+    const char* begin = text.data() + 2 * i;
+    const auto [end, failed] = std::from_chars(begin, begin + 2, digest[i], 16);
+    good = failed == std::errc() && end == begin + 2;
+  }
+  return good ? Result<Digest>(digest) : fail("sha256: '{}' is not 64 hexadecimal digits", text);
+}
+
+Result<WallTime> parse_time(const std::string& field, const std::string& text) {
+  tm fields{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &fields);
+  if (end == nullptr || *end != '\0') {
+    return fail("{}: '{}' is no time such as 2026-12-24T18:00:00Z", field, text);
+  }
+  return WallTime(std::chrono::seconds(::timegm(&fields)));
+}
+
+Result<Token> parse_entry(const YAML::Node& entry) {
+  if (!entry.IsMap()) {
+    return fail("it is not a mapping");
+  }
+  std::map<std::string, std::string> fields;
+  for (const auto& field : entry) {
+    const auto name = field.first.as<std::string>();
+    static const std::set<std::string> kNames = {"name", "sha256", "role", "created", "expires"};
+    if (!kNames.contains(name) || !field.second.IsScalar()) {
+      return fail("{}: a token has name, sha256, role, created and expires", name);
+    }
+    fields[name] = field.second.as<std::string>();
+  }
+  Token token;
+  token.name = fields["name"];
+  if (token.name.empty() || token.name.size() > kLongestName) {
+    return fail("name: '{}' does not have 1 to {} characters", token.name, kLongestName);
+  }
+  const auto digest = parse_digest(fields["sha256"]);
+  if (!digest) {
+    return std::unexpected(digest.error());
+  }
+  const auto role = parse_role(fields["role"]);
+  if (!role) {
+    return std::unexpected(role.error().with_context("role"));
+  }
+  const auto created = parse_time("created", fields["created"]);
+  if (!created) {
+    return std::unexpected(created.error());
+  }
+  token.sha256 = *digest;
+  token.role = *role;
+  token.created = *created;
+  if (fields["expires"] != "never") {
+    const auto expires = parse_time("expires", fields["expires"]);
+    if (!expires) {
+      return std::unexpected(expires.error());
+    }
+    token.expires = *expires;
+  }
+  return token;
+}
+
+Result<std::vector<Token>> parse_tokens(const std::string& text) {
+  const YAML::Node document = YAML::Load(text);
+  const YAML::Node entries = document["tokens"];
+  if (!document.IsMap() || !entries || !(entries.IsSequence() || entries.IsNull())) {
+    return fail("there is no list 'tokens'");
+  }
+  std::vector<Token> tokens;
+  for (const YAML::Node& entry : entries) {
+    auto token = parse_entry(entry);
+    if (!token) {
+      return std::unexpected(token.error().with_context(fmt::format("tokens[{}]", tokens.size())));
+    }
+    if (std::ranges::find(tokens, token->name, &Token::name) != tokens.end()) {
+      return fail("tokens[{}]: the name '{}' is there twice", tokens.size(), token->name);
+    }
+    tokens.push_back(std::move(*token));
+  }
+  return tokens;
+}
+
+std::string to_yaml(const std::vector<Token>& tokens) {
+  YAML::Emitter out;
+  out << YAML::BeginMap << YAML::Key << "tokens" << YAML::Value << YAML::BeginSeq;
+  for (const Token& token : tokens) {
+    out << YAML::BeginMap;
+    out << YAML::Key << "name" << YAML::Value << YAML::DoubleQuoted << token.name;
+    out << YAML::Key << "sha256" << YAML::Value
+        << fmt::format("{:02x}", fmt::join(token.sha256, ""));
+    out << YAML::Key << "role" << YAML::Value << std::string(to_string(token.role));
+    out << YAML::Key << "created" << YAML::Value << format_time(token.created);
+    out << YAML::Key << "expires" << YAML::Value
+        << (token.expires ? format_time(*token.expires) : "never");
+    out << YAML::EndMap;
+  }
+  out << YAML::EndSeq << YAML::EndMap;
+  return std::string(kHeading) + out.c_str() + "\n";
+}
+
+// Keeps other writers of the file out while it lives. The directory is locked, for the file is
+// replaced.
+Result<vmm::FileDescriptor> lock(const std::string& path) {
+  std::filesystem::path directory = std::filesystem::path(path).parent_path();
+  if (directory.empty()) {
+    directory = ".";
+  }
+  vmm::FileDescriptor descriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!descriptor || ::flock(descriptor.get(), LOCK_EX) != 0) {
+    return std::unexpected(
+        Error::from_errno("cannot use the directory '" + directory.string() + "'", errno));
+  }
+  return descriptor;
+}
+
+Result<std::vector<Token>> read_or_begin(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored) ? read_tokens(path)
+                                                : Result<std::vector<Token>>(std::in_place);
+}
+
+Result<void> write(const std::string& path, const std::vector<Token>& tokens) {
+  const mode_t mask = ::umask(0077);
+  auto written = write_file_atomically(path, to_yaml(tokens));
+  ::umask(mask);
+  return written;
+}
+
+}  // namespace
+
+Result<std::vector<Token>> read_tokens(const std::string& path) {
+  if (auto checked = check_owner(path); !checked) {
+    return std::unexpected(checked.error());
+  }
+  const auto text = read_small_file(path);
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  try {
+    auto tokens = parse_tokens(*text);
+    return tokens ? std::move(tokens) : std::unexpected(tokens.error().with_context(path));
+  } catch (const YAML::Exception& error) {
+    return fail("{}:{}: {}", path, error.mark.line + 1, error.msg);
+  }
+}
+
+Result<void> add_token(const std::string& path, const Token& token) {
+  if (token.name.empty() || token.name.size() > kLongestName) {
+    return fail("the name '{}' does not have 1 to {} characters", token.name, kLongestName);
+  }
+  const auto locked = lock(path);
+  if (!locked) {
+    return std::unexpected(locked.error());
+  }
+  auto tokens = read_or_begin(path);
+  if (!tokens) {
+    return std::unexpected(tokens.error());
+  }
+  if (std::ranges::any_of(*tokens, [&](const Token& each) { return each.name == token.name; })) {
+    return fail("there is a token '{}' in '{}' already; revoke it first, or choose another name",
+                token.name, path);
+  }
+  tokens->push_back(token);
+  return write(path, *tokens);
+}
+
+Result<void> remove_token(const std::string& path, const std::string& name) {
+  const auto locked = lock(path);
+  if (!locked) {
+    return std::unexpected(locked.error());
+  }
+  auto tokens = read_tokens(path);
+  if (!tokens) {
+    return std::unexpected(tokens.error());
+  }
+  if (std::erase_if(*tokens, [&](const Token& each) { return each.name == name; }) == 0) {
+    return fail("there is no token '{}' in '{}'", name, path);
+  }
+  return write(path, *tokens);
+}
+
+}  // namespace ensemble::control

@@ -1,0 +1,154 @@
+#include "control/daemon/api_server.h"
+
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "control/daemon/caller_check.h"
+#include "control/daemon/refused_methods.h"
+#include "control/daemon/services/services.h"
+#include "control/small_file.h"
+
+namespace ensemble::control {
+namespace {
+
+constexpr int kLargestMessage = 4 << 20;
+constexpr int kStreamsPerConnection = 1000;
+// How long a client may take to begin.
+constexpr int kHandshakePatienceMs = 10'000;
+
+struct ServiceMaker {
+  const char* name;
+  std::unique_ptr<grpc::Service> (*make)(ServiceContext& context);
+};
+
+constexpr ServiceMaker kServices[] = {
+    {"ensemble.v1.Devices", make_devices_service},
+    {"ensemble.v1.Operations", make_operations_service},
+    {"ensemble.v1.Console", make_console_service},
+    {"ensemble.v1.Exec", make_exec_service},
+    {"ensemble.v1.Files", make_files_service},
+    {"ensemble.v1.Logs", make_logs_service},
+    {"ensemble.v1.Profiles", make_profiles_service},
+    {"ensemble.v1.Host", make_host_service},
+};
+
+void set_up(grpc::ServerBuilder& builder,
+            const std::vector<std::unique_ptr<grpc::Service>>& services) {
+  // These are for all servers to come.
+  [[maybe_unused]] static const bool kOnce = [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    return true;
+  }();
+  for (const auto& service : services) {
+    builder.RegisterService(service.get());
+  }
+  builder.SetMaxReceiveMessageSize(kLargestMessage);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakePatienceMs);
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+}
+
+Result<std::shared_ptr<grpc::ServerCredentials>> tls_credentials(const TcpOptions& options) {
+  const auto request = options.client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                       : options.tokens.empty()
+                           ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                           : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+  grpc::SslServerCredentialsOptions tls(request);
+  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
+  const std::pair<const std::string&, std::string*> files[] = {
+      {options.certificate, &pair.cert_chain},
+      {options.key, &pair.private_key},
+      {options.client_ca, &tls.pem_root_certs}};
+  for (const auto& [path, content] : files) {
+    if (!path.empty()) {
+      auto read = read_small_file(path);
+      if (!read) {
+        return std::unexpected(read.error());
+      }
+      *content = std::move(*read);
+    }
+  }
+  tls.pem_key_cert_pairs.push_back(std::move(pair));
+  return grpc::SslServerCredentials(tls);
+}
+
+}  // namespace
+
+ApiServer::ApiServer(ServiceContext& context) {
+  for (const ServiceMaker& maker : kServices) {
+    services_.push_back(maker.make(context));
+  }
+}
+
+Result<std::unique_ptr<ApiServer>> ApiServer::for_role(ServiceContext& context, Role role) {
+  std::unique_ptr<ApiServer> made(new ApiServer(context));
+  for (std::size_t i = 0; i < made->services_.size(); ++i) {
+    refuse_methods(*made->services_[i], kServices[i].name, role);
+  }
+  grpc::ServerBuilder builder;
+  set_up(builder, made->services_);
+  made->server_ = builder.BuildAndStart();
+  if (made->server_ == nullptr) {
+    return fail("gRPC does not start");
+  }
+  return made;
+}
+
+Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
+                                                       const TcpOptions& options) {
+  // Without TLS gRPC sees to it that both ends are on this host.
+  auto credentials = options.has_tls() ? tls_credentials(options)
+                                       : grpc::experimental::LocalServerCredentials(LOCAL_TCP);
+  if (!credentials) {
+    return std::unexpected(credentials.error());
+  }
+  (*credentials)->SetAuthMetadataProcessor(std::make_shared<CallerCheck>(options));
+  if (auto probed = probe(options.address); !probed) {
+    return std::unexpected(probed.error());
+  }
+  std::unique_ptr<ApiServer> made(new ApiServer(context));
+  grpc::ServerBuilder builder;
+  set_up(builder, made->services_);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  TcpAddress address = options.address;
+  int port = 0;
+  builder.AddListeningPort(address.text(), *credentials, &port);
+  made->server_ = builder.BuildAndStart();
+  if (made->server_ == nullptr || port == 0) {
+    return options.has_tls()
+               ? fail(
+                     "cannot serve TLS on {}: '{}' and '{}' are not a certificate and its key, "
+                     "both in PEM, or '{}' is not a certificate",
+                     address.text(), options.certificate, options.key, options.client_ca)
+               : fail("cannot listen on {}", address.text());
+  }
+  address.port = static_cast<std::uint16_t>(port);
+  spdlog::info("serving {}{}", address.text(), options.has_tls() ? " with TLS" : "");
+  return made;
+}
+
+void ApiServer::serve(const vmm::FileDescriptor& socket) {
+  // gRPC closes what it is given.
+  const int copy = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    spdlog::warn("a connection was closed: {}", std::strerror(errno));
+    return;
+  }
+  grpc::AddInsecureChannelFromFd(server_.get(), copy);
+}
+
+void ApiServer::shut_down(std::chrono::system_clock::time_point deadline) {
+  server_->Shutdown(deadline);
+}
+
+}  // namespace ensemble::control

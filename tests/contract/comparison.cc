@@ -81,6 +81,11 @@ Arguments guest_command(Linking linking, const Arguments& words, const std::stri
   return command;
 }
 
+// How long a machine may be silent before it counts as hung: longer than a behaviour's own limit.
+seconds longest_behaviour() {
+  return seconds(integration::on_lane_s() ? 120 : 60);
+}
+
 std::string limit_of_behaviour() {
   return std::to_string(integration::on_lane_s() ? 60 : 40);
 }
@@ -182,7 +187,7 @@ static Outcome run_while_it_goes_on(const Arguments& command,
                                     const std::vector<std::string>& names) {
   ChildProcess machine(integration::program_directory() + "/ensemble", command);
   machine.close_input();
-  const seconds limit(integration::on_lane_s() ? 120 : 15);
+  const seconds limit = longest_behaviour();
   bool goes_on = machine.read_until("=== begin", limit);
   for (auto name = names.begin(); goes_on && name != names.end(); ++name) {
     goes_on = machine.read_until("=== end " + *name + " ", limit);
@@ -243,7 +248,7 @@ Results run_each_in_guest(const std::vector<std::string>& names, Linking linking
   Results results;
   for (const std::string& name : names) {
     Outcome outcome = integration::run_ensemble(guest_command(linking, {name}), {},
-                                                seconds(integration::on_lane_s() ? 120 : 15));
+                                                longest_behaviour());
     std::erase(outcome.output, '\r');
     const int code = outcome.exit_code;
     std::string ending = "exit " + std::to_string(code);

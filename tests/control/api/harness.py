@@ -208,7 +208,9 @@ class DaemonTest(unittest.TestCase):
         for _ in range(50):
             operation = self.client.devices.StartDevice(devices_pb2.StartDeviceRequest(name=f"devices/{name}"),
                                                         timeout=PATIENCE)
-            process, = self.processes_of(folder)
+            while not (processes := self.processes_of(folder)):
+                pass  # Forked, and about to become the device's program.
+            process, = processes
             os.kill(process, signal.SIGSTOP)
             time.sleep(0.1)
             if self.client.get(f"devices/{name}").status.state == device_pb2.DEVICE_STATE_STARTING:

@@ -267,7 +267,7 @@ int main(int count, char** arguments, char** environment) {
     variables.emplace_back(*environment);
   }
   if (command.empty()) {
-    command = {"/bin/sh"};
+    command = {::access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh"};
   }
   return ensemble::agent::Agent(std::move(command), std::move(variables)).run();
 }

@@ -179,7 +179,10 @@ int explain(const Error& error, const std::string& reason, int cancelled_by) {
   if (reason != "CANNOT_RUN") {
     return kFailed;
   }
-  return error.message().ends_with("No such file or directory") ? kNotFound : kCannotRun;
+  // The directory to start it in may be what is missing.
+  const bool is_missing = error.message().starts_with("cannot run") &&
+                          error.message().ends_with("No such file or directory");
+  return is_missing ? kNotFound : kCannotRun;
 }
 
 // Passes the program's output on until it has ended.

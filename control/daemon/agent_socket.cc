@@ -57,11 +57,12 @@ void AgentSocket::read() {
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
     return;
   }
-  if (count < 0) {
+  // A reset: it went without reading all.
+  if (count < 0 && errno != ECONNRESET) {
     close(Error::from_errno("cannot read from the device's agent", errno));
     return;
   }
-  if (count == 0) {
+  if (count <= 0) {
     close(std::nullopt);
     return;
   }

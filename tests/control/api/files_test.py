@@ -280,6 +280,30 @@ class Verbs(Copies):
         self.run_program("pull", "one:/tmp/file", "one:/tmp/other", "folder")
         self.assertEqual(sorted(os.listdir(self.path("folder"))), ["file", "other"])
 
+    def test_directories_go_there_and_back(self):
+        tree = self.path("tree")
+        (tree / "inner" / "empty").mkdir(parents=True)
+        (tree / "inner" / "file").write_bytes(b"hello")
+        (tree / "inner").chmod(0o750)
+        (tree / "link").symlink_to("inner/file")
+        self.run_program("push", "-r", "tree", "one:/tmp")
+        self.run_program("push", "-r", "tree", "one:/tmp")  # Once more, over what is there.
+        self.assertEqual(self.stat("/tmp/tree/link").target, b"inner/file")
+        self.assertEqual(self.stat("/tmp/tree/inner").mode, 0o750)
+        self.assertIn("fifo", self.pull_with_fifo())
+        back = self.path("back")
+        self.assertEqual((back / "inner" / "file").read_bytes(), b"hello")
+        self.assertEqual(os.readlink(back / "link"), "inner/file")
+        self.assertTrue((back / "inner" / "empty").is_dir())
+        self.run_program("pull", "-r", "one:/tmp/tree", "back")
+        self.assertEqual((back / "tree" / "inner" / "file").read_bytes(), b"hello")
+
+    def pull_with_fifo(self):
+        self.assertEqual(self.shell("mkfifo /tmp/tree/fifo").code(), 0)
+        told = self.run_program("pull", "-r", "one:/tmp/tree", "back").stderr
+        self.assertEqual(self.shell("rm /tmp/tree/fifo").code(), 0)
+        return told
+
     def test_a_broken_pull_is_gone_on_with(self):
         data = contents(3_000_000)
         self.push("/tmp/file", data)

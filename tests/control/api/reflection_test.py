@@ -82,8 +82,8 @@ class Reflected:
 
 class Reflection(DaemonTest):
     def test_all_services_are_named(self):
-        self.assertLessEqual({f"ensemble.v1.{name}" for name in ("Devices", "Operations", "Console", "Logs",
-                                                                 "Profiles", "Host")} | {"grpc.health.v1.Health"},
+        self.assertLessEqual({f"ensemble.v1.{name}" for name in ("Devices", "Operations", "Console", "Exec",
+                                                                 "Files", "Logs", "Profiles", "Host")} | {"grpc.health.v1.Health"},
                              Reflected(self.client.channel).services())
 
     def test_a_device_can_be_made_started_and_deleted(self):

@@ -63,8 +63,10 @@ bool Agent::watch_signals() {
   for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) {
     sigaddset(&watched, number);
   }
-  ::signal(SIGPIPE, SIG_IGN);
-  ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+  // Blocked and not ignored: a child gets its own mask with one call, and this one's is no other.
+  sigset_t blocked = watched;
+  sigaddset(&blocked, SIGPIPE);
+  ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
   signals_ = ::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
   return loop_.watch(signals_, EPOLLIN, *this);
 }
@@ -142,12 +144,14 @@ void Agent::end_command(std::uint32_t patience_ms) {
 }
 
 void Agent::ready(int /*descriptor*/, std::uint32_t /*events*/) {
-  signalfd_siginfo info{};
-  while (::read(signals_, &info, sizeof info) == sizeof info) {
-    if (info.ssi_signo == SIGCHLD) {
+  // Those that are left are told again.
+  signalfd_siginfo infos[4];
+  const ssize_t size = ::read(signals_, infos, sizeof infos);
+  for (ssize_t i = 0; i < size / static_cast<ssize_t>(sizeof infos[0]); ++i) {
+    if (infos[i].ssi_signo == SIGCHLD) {
       reap();
     } else if (exit_code_ < 0) {
-      ::kill(process_, static_cast<int>(info.ssi_signo));
+      ::kill(process_, static_cast<int>(infos[i].ssi_signo));
     }
   }
 }

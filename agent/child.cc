@@ -62,9 +62,6 @@ int become(const ChildSettings& settings, const std::vector<std::string>& progra
   if (settings.on_terminal && ::ioctl(0, TIOCSCTTY, 1) != 0) {
     return errno;
   }
-  struct sigaction normal {};
-  normal.sa_handler = SIG_DFL;
-  ::sigaction(SIGPIPE, &normal, nullptr);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

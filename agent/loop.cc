@@ -1,5 +1,7 @@
 #include "agent/loop.h"
 
+#include <unistd.h>
+
 namespace ensemble::agent {
 
 bool Loop::create() {
@@ -27,6 +29,13 @@ void Loop::forget(int descriptor) {
     ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr);
     watchers_[descriptor] = nullptr;
   }
+}
+
+void Loop::close(int descriptor) {
+  if (descriptor >= 0 && descriptor < kMost) {
+    watchers_[descriptor] = nullptr;
+  }
+  ::close(descriptor);
 }
 
 void Loop::run_once(int milliseconds) {

@@ -23,6 +23,8 @@ class Loop {
   // False: the descriptor cannot be watched, or is too large. Watching it again changes the events.
   bool watch(int descriptor, std::uint32_t events, Watcher& watcher);
   void forget(int descriptor);
+  // Closes a descriptor that is the only one of its file, which ends the watch as well.
+  void close(int descriptor);
   // Waits at most `milliseconds` (-1: for ever) and tells who is concerned.
   void run_once(int milliseconds);
 

@@ -25,7 +25,7 @@ int Port::open() {
   if (descriptor_ < 0) {
     return -errno;
   }
-  carried_ = more_ = false;
+  carried_ = more_ = hung_up_ = false;
   filled_ = sent_ = 0;
   output_.clear();
   // Edge-triggered: without the host, the port tells of its hang-up all the time.
@@ -52,12 +52,14 @@ void Port::ready(int /*descriptor*/, std::uint32_t events) {
       handlers_.drained();
     }
   }
+  hung_up_ = (events & EPOLLHUP) != 0;
   read_input();
 }
 
 void Port::read_input() {
   more_ = false;
   for (int turn = 0; !more_; ++turn) {
+    const std::size_t filled_before = filled_;
     const ssize_t count = ::read(descriptor_, input_.get() + filled_, kInputSize - filled_);
     if (count < 0 && errno == EINTR) {
       continue;
@@ -72,6 +74,10 @@ void Port::read_input() {
     filled_ += static_cast<std::size_t>(count);
     if (!take_frames()) {
       reopen();
+      return;
+    }
+    // What comes after a read that found less than it had room for is told by another event.
+    if (filled_before + static_cast<std::size_t>(count) < kInputSize && !hung_up_) {
       return;
     }
     more_ = turn >= kMostTurns;

@@ -53,6 +53,7 @@ class Port final : public Watcher {
   int descriptor_ = -1;
   bool carried_ = false;  // bytes have come since it was opened
   bool more_ = false;
+  bool hung_up_ = false;
   std::unique_ptr<char[]> input_;
   std::size_t filled_ = 0;
   std::string output_;

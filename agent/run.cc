@@ -162,7 +162,11 @@ void Run::start(std::string_view body) {
     return;
   }
   send(FrameType::kStarted, static_cast<std::uint32_t>(process_));
-  pump();
+  for (Output& output : outputs_) {
+    if (output.descriptor >= 0) {
+      watch(output, true);
+    }
+  }
 }
 
 void Run::take(const FrameHeader& header, std::string_view body) {
@@ -229,16 +233,22 @@ void Run::feed() {
 
 void Run::close_input() {
   if (input_ >= 0) {
-    loop_.forget(input_);
-    ::close(input_);
+    // A terminal's is a copy, which epoll goes on watching.
+    if (terminal_ >= 0) {
+      loop_.forget(input_);
+    }
+    loop_.close(input_);
     input_ = -1;
   }
 }
 
 void Run::close_output(Output& output) {
   if (output.descriptor >= 0) {
-    watch(output, false);
-    ::close(output.descriptor);
+    if (terminal_ >= 0) {
+      watch(output, false);
+    }
+    loop_.close(output.descriptor);
+    output.watched = false;
     output.descriptor = -1;
   }
 }

@@ -26,17 +26,18 @@ namespace ensemble::control {
 // A served device with a port for an agent, in a folder of its own.
 class AgentDevice : public testing::Test {
  protected:
-  void boot(const std::vector<std::string>& command) {
+  void boot(const std::vector<std::string>& command, const std::string& profile_name = "watch") {
     const std::string vmm = ENSEMBLE_TEST_VMM;
     auto process =
         start_served_process({.executable = vmm, .folder = folder_, .log_level = "warn"});
     ASSERT_TRUE(process) << process.error().message();
     process_ = std::move(*process);
     DeviceOptions options;
-    options.rootfs = ENSEMBLE_TEST_ROOT;
+    options.rootfs = root_;
+    options.terminal = terminal_;
     options.command = command;
     options.agent = true;
-    const auto profile = device::load_profile("watch");
+    const auto profile = device::load_profile(profile_name);
     ASSERT_TRUE(profile) << profile.error().message();
     const auto configuration = make_configuration(
         options, *profile, InstallationFiles(std::filesystem::path(vmm).parent_path()));
@@ -75,6 +76,9 @@ class AgentDevice : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
+  // Absent: the installation's.
+  std::optional<std::string> root_ = ENSEMBLE_TEST_ROOT;
+  std::optional<TerminalSize> terminal_;
   const TemporaryDirectory directory_;
   const std::string folder_ = directory_.path("");
   StartedProcess process_;

@@ -14,14 +14,15 @@
 
 static char buffer[1 << 20];
 
-static int fails(const char *what) {
+static int fails(const char* what) {
   printf("FAILED: %s (%s)\n", what, strerror(errno));
   fflush(stdout);
   return 1;
 }
 
 #define CHECK(condition) \
-  if (!(condition)) return fails(#condition)
+  if (!(condition))      \
+  return fails(#condition)
 
 static int check_alone(void) {
   struct stat status;
@@ -49,10 +50,11 @@ static void wait_for_host(int port) {
   close(epoll);
 }
 
-static int write_all(int port, const char *bytes, size_t size) {
+static int write_all(int port, const char* bytes, size_t size) {
   while (size != 0) {
     const ssize_t count = write(port, bytes, size);
-    if (count <= 0) return -1;
+    if (count <= 0)
+      return -1;
     bytes += count;
     size -= (size_t)count;
   }
@@ -62,7 +64,8 @@ static int write_all(int port, const char *bytes, size_t size) {
 static void echo(int port) {
   for (;;) {
     const ssize_t count = read(port, buffer, sizeof buffer);
-    if (count <= 0 || write_all(port, buffer, (size_t)count) != 0) return;
+    if (count <= 0 || write_all(port, buffer, (size_t)count) != 0)
+      return;
   }
 }
 
@@ -70,7 +73,8 @@ static void sink(int port, size_t size) {
   unsigned sum = 0;
   while (size != 0) {
     const ssize_t count = read(port, buffer, size < sizeof buffer ? size : sizeof buffer);
-    if (count <= 0) return;
+    if (count <= 0)
+      return;
     sum = sum * 31 + (unsigned char)buffer[count - 1];
     size -= (size_t)count;
   }
@@ -81,7 +85,8 @@ static void source(int port, size_t size) {
   memset(buffer, 'x', sizeof buffer);
   while (size != 0) {
     const size_t count = size < sizeof buffer ? size : sizeof buffer;
-    if (write_all(port, buffer, count) != 0) return;
+    if (write_all(port, buffer, count) != 0)
+      return;
     size -= count;
   }
 }
@@ -93,21 +98,27 @@ static void serve(int port) {
     ++length;
   }
   line[length] = '\0';
-  if (strcmp(line, "echo") == 0) echo(port);
-  if (strncmp(line, "sink ", 5) == 0) sink(port, strtoul(line + 5, NULL, 10));
-  if (strncmp(line, "source ", 7) == 0) source(port, strtoul(line + 7, NULL, 10));
-  if (strcmp(line, "close") == 0) return;
+  if (strcmp(line, "echo") == 0)
+    echo(port);
+  if (strncmp(line, "sink ", 5) == 0)
+    sink(port, strtoul(line + 5, NULL, 10));
+  if (strncmp(line, "source ", 7) == 0)
+    source(port, strtoul(line + 7, NULL, 10));
+  if (strcmp(line, "close") == 0)
+    return;
   while (read(port, buffer, sizeof buffer) > 0) {
   }
 }
 
 int main(void) {
-  if (check_alone() != 0) return 1;
+  if (check_alone() != 0)
+    return 1;
   puts("alone: ok");
   fflush(stdout);
   for (;;) {
     const int port = open(PORT, O_RDWR);
-    if (port < 0) return fails("open");
+    if (port < 0)
+      return fails("open");
     wait_for_host(port);
     serve(port);
     close(port);

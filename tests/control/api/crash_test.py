@@ -204,7 +204,7 @@ class Ends(DaemonTest):
 
     def test_bad_options_are_told(self):
         self.assertIn("--max-memory", self.refusal("--max-memory=lots"))
-        self.assertIn("no such user", self.refusal("--allow-user=nobody-at-all"))
+        self.assertIn("there is no user", self.refusal("--allow-user=nobody-at-all"))
         self.assertIn("--nonsense", self.refusal("--nonsense"))
 
 

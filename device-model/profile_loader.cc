@@ -248,7 +248,11 @@ SearchPath profile_search_path() {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   if (!error) {
+    const std::size_t before = folders.size();
     add(program.parent_path().parent_path() / "share" / "ensemble" / "profiles");
+    if (folders.size() > before) {
+      return folders;  // An installation has nothing to do with the folder that it was built in.
+    }
   }
   add(ENSEMBLE_DEFAULT_PROFILES_DIRECTORY);
   return folders;

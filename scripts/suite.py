@@ -220,21 +220,31 @@ def stage_linux_programs(report):
     check(report, "linux-programs", "linux-programs", ["scripts/linux-programs"], timeout=7200)
 
 
-def stage_tools(report):
-    """tests of the scripts: each check must be able to fail"""
-    code, output = execute([sys.executable, "-m", "unittest", "discover", "-v", "-s", "tests/scripts"],
-                           "tools.log")
+def run_unittests(report, stage, folder):
+    """Runs the Python tests in a folder, each of them a test of the report."""
+    code, output = execute([sys.executable, "-B", "-m", "unittest", "discover", "-v", "-s", folder], f"{stage}.log")
     cases = re.findall(r"^(\w+) \((\S+)\)(?:\n.*?)? \.\.\. (ok|FAIL|ERROR|skipped.*)$", output, re.MULTILINE)
     for name, suite, verdict in cases:
         label = f"{suite.split('.')[-2] if suite.endswith(name) else suite}.{name}"
         if verdict == "ok":
-            report.add("passed", "tools", label)
+            report.add("passed", stage, label)
         elif verdict.startswith("skipped"):
-            report.add("skipped", "tools", label, verdict.removeprefix("skipped").strip(" '\""))
+            report.add("skipped", stage, label, verdict.removeprefix("skipped").strip(" '\""))
         else:
-            report.add("failed", "tools", label, output[-6000:])
-    if code and not any(entry[0] == "tools" for entry in report.failed) or not cases:
+            report.add("failed", stage, label, output[-6000:])
+    if code and not any(entry[0] == stage for entry in report.failed) or not cases:
         raise StageFailed(output[-4000:])
+
+
+def stage_tools(report):
+    """tests of the scripts: each check must be able to fail"""
+    run_unittests(report, "tools", "tests/scripts")
+
+
+def stage_package(report):
+    """the Debian packages: contents, lintian, and devices that run from an installation"""
+    build("release")
+    run_unittests(report, "package", "tests/package")
 
 
 def stage_kernel(report):
@@ -399,6 +409,7 @@ STAGES = {
     "programs": stage_programs,
     "contract": stage_contract,
     "tools": stage_tools,
+    "package": stage_package,
     "kernel": stage_kernel,
     "asan": stage_asan,
     "tsan": stage_tsan,

@@ -25,6 +25,7 @@ if(ENSEMBLE_GUEST)
     COMPONENT runtime)
   install(FILES
     ${CMAKE_BINARY_DIR}/guest-kernel/boot.pkg
+    ${CMAKE_BINARY_DIR}/guest-kernel/boot-agent.pkg
     ${CMAKE_BINARY_DIR}/guest-kernel/boot-disk.pkg
     ${CMAKE_BINARY_DIR}/guest-kernel/rootfs.cpio
     DESTINATION ${ensemble_data} COMPONENT runtime)

@@ -14,7 +14,8 @@ from harness import PATIENCE, ensemble, environment, packages, run, unpacked
 KVM = os.access("/dev/kvm", os.R_OK | os.W_OK)
 FILES = (
     "usr/bin/ensemble", "usr/bin/ensemble-client", "usr/bin/ensemble-vmm", "usr/bin/ensembled",
-    "usr/share/ensemble/nucleus.elf", "usr/share/ensemble/boot.pkg", "usr/share/ensemble/boot-disk.pkg",
+    "usr/share/ensemble/nucleus.elf", "usr/share/ensemble/boot.pkg", "usr/share/ensemble/boot-agent.pkg",
+    "usr/share/ensemble/boot-disk.pkg",
     "usr/share/ensemble/rootfs.cpio", "usr/share/ensemble/profiles/phone.yaml",
     "usr/share/ensemble/profiles/base.yaml", "usr/share/doc/ensemble/README.md",
     "usr/share/doc/ensemble/control-plane.md", "usr/share/doc/ensemble/changelog.gz",

@@ -52,7 +52,10 @@ Result<Digest> parse_digest(const std::string& text) {
     const auto [end, failed] = std::from_chars(begin, begin + 2, digest[i], 16);
     good = failed == std::errc() && end == begin + 2;
   }
-  return good ? Result<Digest>(digest) : fail("sha256: '{}' is not 64 hexadecimal digits", text);
+  return good
+             ? Result<Digest>(digest)
+             : fail("sha256: {} characters, of which not all are hexadecimal digits; wanted are 64",
+                    text.size());
 }
 
 Result<WallTime> parse_time(const std::string& field, const std::string& text) {
@@ -145,6 +148,13 @@ std::string to_yaml(const std::vector<Token>& tokens) {
   return std::string(kHeading) + out.c_str() + "\n";
 }
 
+// The file itself where the path is that of a link, which a new file would replace.
+std::string real_path(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path found = std::filesystem::weakly_canonical(path, failed);
+  return failed ? path : found.string();
+}
+
 // Keeps other writers of the file out while it lives. The directory is locked, for the file is
 // replaced.
 Result<vmm::FileDescriptor> lock(const std::string& path) {
@@ -191,7 +201,8 @@ Result<std::vector<Token>> read_tokens(const std::string& path) {
   }
 }
 
-Result<void> add_token(const std::string& path, const Token& token) {
+Result<void> add_token(const std::string& file, const Token& token) {
+  const std::string path = real_path(file);
   if (token.name.empty() || token.name.size() > kLongestName) {
     return fail("the name '{}' does not have 1 to {} characters", token.name, kLongestName);
   }
@@ -211,7 +222,8 @@ Result<void> add_token(const std::string& path, const Token& token) {
   return write(path, *tokens);
 }
 
-Result<void> remove_token(const std::string& path, const std::string& name) {
+Result<void> remove_token(const std::string& file, const std::string& name) {
+  const std::string path = real_path(file);
   const auto locked = lock(path);
   if (!locked) {
     return std::unexpected(locked.error());

@@ -40,8 +40,7 @@ const Token* find_token(const std::vector<Token>& tokens, std::string_view text)
 }
 
 std::string format_time(WallTime time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time.time_since_epoch().count()));
 }
 
 Result<std::chrono::seconds> parse_period(std::string_view text) {

@@ -46,9 +46,9 @@ Result<std::chrono::seconds> parse_period(std::string_view text);
 Result<std::vector<Token>> read_tokens(const std::string& path);
 
 // Adds a token to the file, which is made with mode 0600 if it is not there.
-Result<void> add_token(const std::string& path, const Token& token);
+Result<void> add_token(const std::string& file, const Token& token);
 
 // Removes the token of that name.
-Result<void> remove_token(const std::string& path, const std::string& name);
+Result<void> remove_token(const std::string& file, const std::string& name);
 
 }  // namespace ensemble::control

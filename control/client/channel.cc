@@ -1,5 +1,6 @@
 #include "control/client/channel.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/client_interceptor.h>
@@ -48,13 +49,21 @@ std::shared_ptr<grpc::Channel> open(const std::string& target,
   if (!token.empty()) {
     interceptors.push_back(std::make_unique<TokenInterceptors>(token));
   }
-  return grpc::experimental::CreateCustomChannelWithInterceptors(
-      target, credentials, grpc::ChannelArguments(), std::move(interceptors));
+  grpc::ChannelArguments arguments;
+  // A proxy of the environment would be shown what is meant for this host alone.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
+                                                                 std::move(interceptors));
 }
 
+constexpr std::string_view kLocalHost = "localhost:";
+
+// By number only: who resolves names decides where they lead.
 bool is_loopback(const std::string& address) {
-  return address.starts_with("127.") || address.starts_with("[::1]:") ||
-         address.starts_with("localhost:");
+  in_addr number{};
+  const std::string host = address.substr(0, address.rfind(':'));
+  return host == "[::1]" || (::inet_pton(AF_INET, host.c_str(), &number) == 1 &&
+                             ntohl(number.s_addr) >> 24 == IN_LOOPBACKNET);
 }
 
 std::shared_ptr<grpc::ChannelCredentials> credentials_for(const DaemonAddress& address) {
@@ -72,7 +81,11 @@ std::shared_ptr<grpc::Channel> make_channel(const DaemonAddress& address) {
   if (address.tcp.empty()) {
     return open("unix:" + address.socket, grpc::InsecureChannelCredentials(), "");
   }
-  return open(address.tcp, credentials_for(address), address.token);
+  DaemonAddress numbered = address;
+  if (address.tcp.starts_with(kLocalHost)) {
+    numbered.tcp.replace(0, kLocalHost.size(), "127.0.0.1:");
+  }
+  return open(numbered.tcp, credentials_for(numbered), address.token);
 }
 
 }  // namespace ensemble::control

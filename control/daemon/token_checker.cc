@@ -18,7 +18,7 @@ Result<Role> TokenChecker::role_of(std::string_view text,
   if (token == nullptr) {
     return fail("the bearer token is not one of this daemon's");
   }
-  if (token->expires && *token->expires <= now) {
+  if (token->expires && *token->expires <= std::chrono::floor<std::chrono::seconds>(now)) {
     return fail("the bearer token '{}' has expired at {}", token->name,
                 format_time(*token->expires));
   }
@@ -32,9 +32,11 @@ void TokenChecker::read_again() {
     version = {.inode = status.st_ino,
                .size = status.st_size,
                .seconds = status.st_mtim.tv_sec,
-               .nanoseconds = status.st_mtim.tv_nsec};
+               .nanoseconds = status.st_mtim.tv_nsec,
+               .change_seconds = status.st_ctim.tv_sec,
+               .change_nanoseconds = status.st_ctim.tv_nsec};
   }
-  if (version == version_ && version.size >= 0) {
+  if (version == version_ && is_read_) {
     return;
   }
   const bool is_new = version != version_;
@@ -43,6 +45,8 @@ void TokenChecker::read_again() {
   if (!tokens && is_new) {
     spdlog::error("no token is taken: {}", tokens.error().message());
   }
+  // What fails may be there the next time, with the same version.
+  is_read_ = tokens.has_value();
   tokens_ = tokens ? std::move(*tokens) : std::vector<Token>();
 }
 

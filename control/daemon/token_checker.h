@@ -31,6 +31,9 @@ class TokenChecker {
     off_t size = -1;
     std::int64_t seconds = 0;
     std::int64_t nanoseconds = 0;
+    // Of the inode: its mode and owner count too.
+    std::int64_t change_seconds = 0;
+    std::int64_t change_nanoseconds = 0;
     bool operator==(const Version&) const = default;
   };
 
@@ -39,6 +42,7 @@ class TokenChecker {
   const std::string path_;
   std::mutex mutex_;
   Version version_;
+  bool is_read_ = false;
   std::vector<Token> tokens_;
 };
 

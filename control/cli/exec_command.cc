@@ -10,9 +10,12 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "control/cli/signals.h"
 #include "control/raw_terminal.h"
@@ -29,6 +32,9 @@ constexpr int kSignalled = 128;
 constexpr std::size_t kChunk = std::size_t{64} << 10;
 // How long a signal may wait behind input that the program does not take.
 constexpr std::chrono::milliseconds kSignalPatience{500};
+// How long nothing may come of a signal that is to end the program until the device is asked
+// whether it answers at all.
+constexpr std::chrono::milliseconds kEndPatience{2000};
 
 int complain(const std::string& message) {
   fmt::print(stderr, "ensemble: {}\n", message);
@@ -98,13 +104,14 @@ Result<v1::RunRequest::Begin> make_begin(const ExecOptions& options) {
 // so that signals come through when input does not.
 class UserSide {
  public:
-  // `signals` is a signalfd; `end` tells that the call is over.
-  UserSide(RunningProgram& program, const vmm::EventFd& end, int signals)
-      : program_(program), end_(end), signals_(signals) {}
+  // `signals` is a signalfd; `end` tells that the call is over; `answers` asks the device.
+  UserSide(RunningProgram& program, const vmm::EventFd& end, int signals,
+           std::function<Result<void>()> answers)
+      : program_(program), end_(end), signals_(signals), answers_(std::move(answers)) {}
 
   void pass_input() {
     std::array<char, kChunk> chunk;
-    while (comes(STDIN_FILENO)) {
+    while (wait_for(STDIN_FILENO) == Came::kReady) {
       const ssize_t count = ::read(STDIN_FILENO, chunk.data(), chunk.size());
       if (count < 0 && errno == EINTR) {
         continue;
@@ -123,7 +130,21 @@ class UserSide {
   }
 
   void pass_signals() {
-    while (comes(signals_)) {
+    int asked_to_end = 0;  // by this signal, a moment ago
+    for (;;) {
+      const Came came = wait_for(signals_, asked_to_end != 0 ? kEndPatience.count() : -1);
+      if (came == Came::kEnd) {
+        return;
+      }
+      if (came == Came::kNothing) {
+        const auto answered = answers_();
+        if (!answered) {
+          give_up(asked_to_end, answered.error().message());
+          return;
+        }
+        asked_to_end = 0;  // The program takes its time.
+        continue;
+      }
       signalfd_siginfo taken{};
       if (::read(signals_, &taken, sizeof taken) != sizeof taken) {
         continue;
@@ -134,14 +155,20 @@ class UserSide {
       } else {
         request.set_signal(taken.ssi_signo);
       }
+      const int number = static_cast<int>(taken.ssi_signo);
+      if (ends(number) && asked_to_end != 0) {
+        give_up(number, "it was asked to end twice");
+        return;
+      }
       const std::unique_lock guard(mutex_, kSignalPatience);
       if (guard.owns_lock()) {
         (void)program_.send(request);
-      } else if (taken.ssi_signo != SIGWINCH) {
-        // It takes no input, and the signal would come behind that.
-        cancelled_by_ = static_cast<int>(taken.ssi_signo);
-        program_.cancel();
+        asked_to_end = ends(number) ? number : asked_to_end;
+      } else if (ends(number)) {
+        give_up(number, "it takes no input, and the signal would come behind that");
         return;
+      } else if (number != SIGWINCH) {
+        complain(fmt::format("signal {} is lost: the program takes no input", number));
       }
     }
   }
@@ -150,13 +177,27 @@ class UserSide {
   int cancelled_by() const { return cancelled_by_; }
 
  private:
-  // Waits; false: the call is over.
-  bool comes(int descriptor) const {
+  enum class Came { kReady, kNothing, kEnd };
+
+  static bool ends(int signal) {
+    return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+  }
+
+  // Until there is something to read, the call is over or the time (in ms; -1: any) has passed.
+  Came wait_for(int descriptor, std::int64_t patience = -1) const {
     std::array<pollfd, 2> polled = {pollfd{.fd = end_.fd(), .events = POLLIN, .revents = 0},
                                     pollfd{.fd = descriptor, .events = POLLIN, .revents = 0}};
-    while (::poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+    int count = 0;
+    while ((count = ::poll(polled.data(), polled.size(), static_cast<int>(patience))) < 0 &&
+           errno == EINTR) {
     }
-    return polled[0].revents == 0;
+    return polled[0].revents != 0 ? Came::kEnd : count == 0 ? Came::kNothing : Came::kReady;
+  }
+
+  void give_up(int signal, std::string_view why) {
+    complain(fmt::format("the program is given up: {}", why));
+    cancelled_by_ = signal;
+    program_.cancel();
   }
 
   bool send(const v1::RunRequest& request) {
@@ -167,6 +208,7 @@ class UserSide {
   RunningProgram& program_;
   const vmm::EventFd& end_;
   const int signals_;
+  const std::function<Result<void>()> answers_;
   std::timed_mutex mutex_;
   std::atomic<int> cancelled_by_ = 0;
 };
@@ -208,11 +250,12 @@ int pass_output(RunningProgram& program, const UserSide& user) {
         break;
     }
     if (!written) {
+      const int error = errno;
       program.cancel();  // As for a program here, whose reader has gone.
-      return errno == EPIPE
+      return error == EPIPE
                  ? kSignalled + SIGPIPE
                  : complain(
-                       Error::from_errno("cannot write what the program prints", errno).message());
+                       Error::from_errno("cannot write what the program prints", error).message());
     }
   }
 }
@@ -238,12 +281,15 @@ int run_in_device(Client& client, const std::string& device, const ExecOptions& 
   begin->set_name(found->name());
   const auto program = client.run(*begin);
   RawTerminal terminal(STDIN_FILENO);
-  if (options.on_terminal) {
+  if (options.on_terminal && options.interactive) {
     if (auto entered = terminal.enter(); !entered) {
       return complain(entered.error().message());
     }
   }
-  UserSide user(*program, *end, signals.get());
+  UserSide user(*program, *end, signals.get(), [&]() -> Result<void> {
+    const auto root = client.stat_file(found->name(), "/");
+    return root ? Result<void>() : std::unexpected(root.error());
+  });
   if (!options.interactive) {
     v1::RunRequest request;
     request.set_end_of_input(true);

@@ -1,12 +1,15 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -25,6 +28,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kFailed = 125;
 constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr std::size_t kMostOfName = 200;
+constexpr int kMostTimes = 10;
 // What a device says of a file does not make it a set-user-ID program here.
 constexpr std::uint32_t kPermissions = 0777;
 
@@ -38,17 +43,31 @@ bool is_plain(const std::string& name) {
          name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
 }
 
+// Beside `place`. It is known by where its contents come from: no other file of the device has that
+// name but on purpose.
+std::string partial_path(const std::string& place, const std::string& device,
+                         const std::string& path) {
+  Digest digest;
+  digest.add(device + ":" + path);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, digest.finish().data(), sizeof bits);
+  const std::string name =
+      fmt::format(".{}.{:016x}.part", last_part(place).substr(0, kMostOfName), bits);
+  return (fs::path(place).parent_path() / name).string();
+}
+
 // A file of this host that is being written beside its place.
 class PartialFile {
  public:
-  explicit PartialFile(const std::string& place)
-      : place_(place), path_(fs::path(place).parent_path() / ("." + last_part(place) + ".part")) {}
+  PartialFile(const std::string& place, const std::string& device, const std::string& path)
+      : place_(place), path_(partial_path(place, device, path)) {}
 
   // What is there already is kept, and counts, when it is to go on.
   Result<void> open(bool resume) {
-    file_ =
-        vmm::FileDescriptor(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file_ || (!resume && ::ftruncate(file_.get(), 0) != 0)) {
+    if (auto locked = lock(); !locked) {
+      return locked;
+    }
+    if (!resume && ::ftruncate(file_.get(), 0) != 0) {
       return failed_to("write", path_);
     }
     std::string piece(kPiece, '\0');
@@ -89,6 +108,40 @@ class PartialFile {
   std::uint64_t size() const { return size_; }
 
  private:
+  // Opens the file for this process alone.
+  Result<void> lock() {
+    constexpr int kFlags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    // Another pull moves or removes the file when it is done with it.
+    for (int times = 0; times < kMostTimes; ++times) {
+      file_ = vmm::FileDescriptor(::open(path_.c_str(), kFlags, 0600));
+      struct stat status {};
+      struct stat there {};
+      if (!file_ || ::fstat(file_.get(), &status) != 0 || !is_own(status)) {
+        // Not one that was left by a pull.
+        if (::unlink(path_.c_str()) != 0 && errno != ENOENT) {
+          return failed_to("write", path_);
+        }
+        file_ = vmm::FileDescriptor(::open(path_.c_str(), kFlags | O_EXCL, 0600));
+        if (!file_ || ::fstat(file_.get(), &status) != 0) {
+          return failed_to("write", path_);
+        }
+      }
+      if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK ? fail("'{}' is being written by another pull", place_)
+                                    : failed_to("lock", path_);
+      }
+      if (::lstat(path_.c_str(), &there) == 0 && there.st_dev == status.st_dev &&
+          there.st_ino == status.st_ino) {
+        return {};
+      }
+    }
+    return fail("'{}' is being written by another pull", place_);
+  }
+
+  static bool is_own(const struct stat& status) {
+    return S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && status.st_nlink == 1;
+  }
+
   const std::string place_;
   const std::string path_;
   vmm::FileDescriptor file_;
@@ -198,7 +251,7 @@ class Pull {
 
   Result<void> copy_file(const std::string& path, const std::string& place) {
     const auto start = Clock::now();
-    PartialFile file(place);
+    PartialFile file(place, device_, path);
     auto opened = file.open(options_.resume);
     if (!opened) {
       return opened;

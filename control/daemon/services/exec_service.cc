@@ -142,7 +142,7 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
   void begin() override { read(); }
 
   void end() override {
-    if (conversation_ && started_ && !is_over_) {
+    if (conversation_ && !is_over_) {
       context_.agents.end_program(std::move(conversation_));
     }
     conversation_.reset();
@@ -283,6 +283,10 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
         failure_ = agent_failure(header, body, "CANNOT_RUN", "begin.command", program_).to_status();
         break;
       default:
+        // It may be a last one, and nobody would hear of the end.
+        finish(ApiError(grpc::UNAVAILABLE, "AGENT_BROKEN",
+                        "the device's agent broke the protocol: its answer is not one to a kRun")
+                   .to_status());
         return;
     }
     drained();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -24,6 +25,16 @@ using Unary = grpc::ServerUnaryReactor;
 constexpr std::size_t kLargestData = std::size_t{256} << 10;
 // Of entries that wait for the client: the agent sends all of them at once.
 constexpr std::size_t kMostEntries = std::size_t{8} << 20;
+// Of all of a directory.
+constexpr std::uint64_t kMostInAll = std::uint64_t{512} << 20;
+
+// Of an agent that says what it was not asked: such a frame may be the last, and nobody would hear
+// of the end.
+grpc::Status broken_protocol(const char* what) {
+  return ApiError(grpc::UNAVAILABLE, "AGENT_BROKEN",
+                  fmt::format("the device's agent broke the protocol: {}", what))
+      .to_status();
+}
 
 // A file on its way to the client, at the client's pace.
 class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v1::PullResponse> {
@@ -62,7 +73,13 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
     if (header.type == FrameType::kEntry && !has_entry_) {
       has_entry_ = true;
       read_entry(reader, *entry_.emplace().mutable_entry());
-    } else if (header.type == FrameType::kData) {
+      size_ = entry_->entry().size();
+    } else if (header.type == FrameType::kData && has_entry_) {
+      received_ += body.size();
+      if (size_ != 0 && received_ > size_ - std::min(size_, request_.offset())) {
+        finish(broken_protocol("it sent more than the file has"));
+        return;
+      }
       if (data_.empty() || data_.back().size() + body.size() > kLargestData) {
         data_.emplace_back(body);
       } else {
@@ -77,6 +94,9 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
       failure_ = agent_failure(header, body, "CANNOT_READ", "path", request_.path(),
                                has_entry_ ? grpc::ABORTED : grpc::FAILED_PRECONDITION)
                      .to_status();
+    } else {
+      finish(broken_protocol("its answer is not one to a kPull"));
+      return;
     }
     drained();
   }
@@ -106,6 +126,8 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
   const v1::PullRequest request_;
   std::unique_ptr<AgentConversation> conversation_;
   bool has_entry_ = false;
+  std::uint64_t size_ = 0;      // of the entry; 0: not known
+  std::uint64_t received_ = 0;  // bytes of data
   std::optional<v1::PullResponse> entry_;
   std::deque<std::string> data_;
   std::size_t sending_ = 0;  // bytes of data that gRPC has
@@ -146,7 +168,8 @@ class ListCall : public StreamCall<grpc::ServerWriteReactor<v1::FileEntry>, v1::
         waiting_ += entry.ByteSizeLong() + sizeof entry;
         entries_.push_back(entry);
       }
-      if (waiting_ > kMostEntries) {
+      received_ += body.size();
+      if (waiting_ > kMostEntries || received_ > kMostInAll) {
         finish(ApiError(grpc::RESOURCE_EXHAUSTED, "DIRECTORY_TOO_LARGE",
                         fmt::format("'{}' has more entries than can be listed", request_.path()))
                    .about("path", request_.path(), {})
@@ -157,6 +180,9 @@ class ListCall : public StreamCall<grpc::ServerWriteReactor<v1::FileEntry>, v1::
       status_ = grpc::Status::OK;
     } else if (header.type == FrameType::kFailed) {
       status_ = agent_failure(header, body, "CANNOT_LIST", "path", request_.path()).to_status();
+    } else {
+      finish(broken_protocol("its answer is not one to a kList"));
+      return;
     }
     drained();
   }
@@ -180,6 +206,7 @@ class ListCall : public StreamCall<grpc::ServerWriteReactor<v1::FileEntry>, v1::
   std::unique_ptr<AgentConversation> conversation_;
   std::deque<v1::FileEntry> entries_;
   std::size_t waiting_ = 0;
+  std::uint64_t received_ = 0;  // bytes
   std::optional<grpc::Status> status_;
 };
 

@@ -21,8 +21,9 @@ constexpr std::uint32_t kMostPermissions = 07777;
 constexpr std::uint32_t kUsualPermissions = 0644;
 constexpr std::uint32_t kUsualDirectoryPermissions = 0755;
 constexpr std::size_t kLongestTarget = 4095;
+constexpr std::int64_t kNanoseconds = 1'000'000'000;
 // Of times that 64 bits of nanoseconds hold.
-constexpr std::int64_t kLastSecond = INT64_MAX / 1'000'000'000 - 1;
+constexpr std::int64_t kLastSecond = INT64_MAX / kNanoseconds - 1;
 
 bool is_file(const Begin& begin) {
   return begin.type() == v1::FILE_TYPE_UNSPECIFIED || begin.type() == v1::FILE_TYPE_REGULAR;
@@ -68,10 +69,12 @@ ApiResult<void> check(const Begin& begin) {
     return invalid_argument("begin.target", begin.target().substr(0, begin.target().find('\0')),
                             "1 to 4095 bytes without NUL for a symbolic link, else none");
   }
-  if (std::abs(begin.modification_time().seconds()) > kLastSecond) {
+  const google::protobuf::Timestamp& time = begin.modification_time();
+  if (time.seconds() < -kLastSecond || time.seconds() > kLastSecond || time.nanos() < 0 ||
+      time.nanos() >= kNanoseconds) {
     return invalid_argument("begin.modification_time",
-                            std::to_string(begin.modification_time().seconds()),
-                            "a time from 1678 to 2261");
+                            fmt::format("{} s, {} ns", time.seconds(), time.nanos()),
+                            "a time from 1678 to 2261, with 0 to 999999999 ns");
   }
   return check_contents(begin);
 }
@@ -93,7 +96,7 @@ std::string push_body(const Begin& begin) {
       .number(begin.user_id())
       .number(begin.group_id())
       .number(flags)
-      .number(std::int64_t{begin.modification_time().seconds() * 1'000'000'000 +
+      .number(std::int64_t{begin.modification_time().seconds() * kNanoseconds +
                            begin.modification_time().nanos()})
       .text(begin.target());
   return body.body();
@@ -235,6 +238,10 @@ void PushCall::take(const FrameHeader& header, std::string_view body) {
     finish(agent_failure(header, body, "CANNOT_WRITE", "begin.path", path_,
                          // Of the checksum, where the agent has no number for it.
                          header.detail == 0 && ended_ ? grpc::DATA_LOSS : grpc::FAILED_PRECONDITION)
+               .to_status());
+  } else {
+    finish(ApiError(grpc::UNAVAILABLE, "AGENT_BROKEN",
+                    "the device's agent broke the protocol: its answer is not one to a kPush")
                .to_status());
   }
 }

@@ -343,6 +343,34 @@ class Verb(Executions):
                 program.send_signal(signal.SIGINT)
                 self.assertEqual(program.wait(10), 130)
 
+    def test_a_device_that_does_not_answer_keeps_nobody(self):
+        for number, times in ((signal.SIGTERM, 1), (signal.SIGINT, 2)):
+            with subprocess.Popen([PROGRAM, "exec", "one", "--", "sh", "-c", "echo ready; sleep 100"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment()) as program:
+                self.assertEqual(program.stdout.readline(), b"ready\n")
+                self.client.devices.PauseDevice(devices_pb2.PauseDeviceRequest(name="devices/one"), timeout=PATIENCE)
+                for _ in range(times):
+                    program.send_signal(number)
+                    time.sleep(0.2)  # Two of a kind at once are one.
+                self.assertEqual(program.wait(10), 128 + number)
+                self.assertIn(b"given up", program.stderr.read())
+            self.client.devices.ResumeDevice(devices_pb2.ResumeDeviceRequest(name="devices/one"), timeout=PATIENCE)
+
+    def test_a_program_may_take_its_time_to_end(self):
+        script = "trap 'sleep 4; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
+        with subprocess.Popen([PROGRAM, "exec", "one", "--", "sh", "-c", script], stdout=subprocess.PIPE,
+                              env=self.environment()) as program:
+            self.assertEqual(program.stdout.readline(), b"ready\n")
+            program.send_signal(signal.SIGTERM)
+            self.assertEqual(program.wait(PATIENCE), 9)
+
+    def test_a_reader_that_goes_ends_it(self):
+        with subprocess.Popen([PROGRAM, "exec", "one", "--", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=self.environment()) as program:
+            self.assertEqual(program.stdout.readline(), b"y\n")
+            program.stdout.close()
+            self.assertEqual((program.wait(PATIENCE), program.stderr.read()), (128 + signal.SIGPIPE, b""))
+
     @staticmethod
     def write_all(file, data):
         try:

@@ -1,5 +1,6 @@
 """Files that clients copy into devices and out of them. Lane P, with the real guest."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -147,7 +148,9 @@ class Troubles(Copies):
                               ("path", {"path": "/" + "x" * 5000}), ("mode", {"mode": 0o10000}),
                               ("sha256", {"sha256": b"short"}), ("offset", {"offset": 6}), ("size", {"size": 1 << 63}),
                               ("type", {"type": files_pb2.FILE_TYPE_OTHER}), ("target", {"target": "x"}),
-                              ("modification_time", {"modification_time": timestamp_pb2.Timestamp(seconds=1 << 40)})):
+                              ("modification_time", {"modification_time": timestamp_pb2.Timestamp(seconds=1 << 40)}),
+                              ("modification_time", {"modification_time": timestamp_pb2.Timestamp(seconds=-1 << 63)}),
+                              ("modification_time", {"modification_time": timestamp_pb2.Timestamp(nanos=-1)})):
             fields = {"name": "devices/one", "path": "/tmp/x", "size": 5, "sha256": digest(b"hello"), **change}
             with self.subTest(field), self.refused(bad, field=f"begin.{field}"):
                 self.client.files.Push(iter([Request(begin=Begin(**fields)), Request(data=b"hello")]), timeout=PATIENCE)
@@ -307,14 +310,40 @@ class Verbs(Copies):
     def test_a_broken_pull_is_gone_on_with(self):
         data = contents(3_000_000)
         self.push("/tmp/file", data)
-        self.path(".file.part").write_bytes(data[:1_000_000])
+        part = self.partial("/tmp/file", "file")
+        part.write_bytes(data[:1_000_000])
         told = json.loads(self.run_program("pull", "--resume", "-o", "json", "one:/tmp/file", "file").stdout)
         self.assertEqual(told[0]["resumedFrom"], 1_000_000)
         self.assertTrue(self.path("file").read_bytes() == data)
-        self.path(".file.part").write_bytes(b"x" * 1_000_000)
+        part.write_bytes(b"x" * 1_000_000)
         self.assertIn("checksum", self.run_program("pull", "--resume", "one:/tmp/file", "file", code=125).stderr)
-        self.assertFalse(self.path(".file.part").exists())
+        self.assertFalse(part.exists())
         self.assertTrue(self.path("file").read_bytes() == data)
+
+    def partial(self, path, name):
+        bits = int.from_bytes(digest(f"devices/one:{path}".encode())[:8], "little")
+        return self.path(f".{name}.{bits:016x}.part")
+
+    def test_what_lies_in_a_pulls_way_is_not_written_to(self):
+        data = contents(1_000_000)
+        self.push("/tmp/file", data)
+        part = self.partial("/tmp/file", "file")
+        self.path("other").write_bytes(b"other")
+        for make in (lambda: os.mkfifo(part), lambda: part.symlink_to("other"), lambda: os.link(self.path("other"), part)):
+            make()
+            self.run_program("pull", "--resume", "one:/tmp/file", "file")
+            self.assertTrue(self.path("file").read_bytes() == data)
+            self.assertEqual(self.path("other").read_bytes(), b"other")
+        with open(part, "wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.assertIn("another pull", self.run_program("pull", "one:/tmp/file", "file", code=125).stderr)
+
+    def test_files_that_are_called_like_partial_ones_are_copied(self):
+        self.assertEqual(self.shell("mkdir /tmp/tree; cd /tmp/tree; echo a > .x.part; echo b > x").code(), 0)
+        self.push("/tmp/tree/" + "n" * 255, b"long")
+        self.run_program("pull", "-r", "one:/tmp/tree", "back")
+        self.assertEqual(sorted(each.name for each in self.path("back").iterdir()), [".x.part", "n" * 255, "x"])
+        self.assertEqual((self.path("back") / ".x.part").read_bytes(), b"a\n")
 
     def test_what_cannot_be_copied_is_told(self):
         self.path("file").write_bytes(b"hello")

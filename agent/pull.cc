@@ -50,11 +50,20 @@ void Pull::start(std::string_view body) {
     return;
   }
   file_ = file;
+  first_ = status;
   size_ = static_cast<std::uint64_t>(status.st_size);
   BodyWriter entry;
   append_entry(entry, AT_FDCWD, path_.c_str(), last_part(path_), status);
   send(FrameType::kEntry, 0, entry.body());
   pump();
+}
+
+// Since it was opened. One that has no size, as those of /proc, is made anew as it is read.
+bool Pull::has_changed() const {
+  struct stat last {};
+  return size_ != 0 && (::fstat(file_, &last) != 0 || last.st_size != first_.st_size ||
+                        nanoseconds(last.st_mtim) != nanoseconds(first_.st_mtim) ||
+                        nanoseconds(last.st_ctim) != nanoseconds(first_.st_ctim));
 }
 
 bool Pull::read(std::size_t most, std::string_view& bytes) {
@@ -74,6 +83,8 @@ bool Pull::read(std::size_t most, std::string_view& bytes) {
     fail("read", path_, errno);
   } else if (done_ < size_) {
     refuse("'" + path_ + "' became shorter while it was read", EIO);
+  } else if (has_changed()) {
+    refuse("'" + path_ + "' changed while it was read", ESTALE);
   } else {
     finish(FrameType::kDone, 0, done_body(done_, digest_.finish()));
   }

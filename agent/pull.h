@@ -25,11 +25,13 @@ class Pull final : public Conversation {
   void work() override;
 
  private:
+  bool has_changed() const;
   // False: the file has been read, or cannot be.
   bool read(std::size_t most, std::string_view& bytes);
 
   std::string path_;
   int file_ = -1;
+  struct stat first_ {};      // when it was opened
   std::uint64_t size_ = 0;    // 0: until the end
   std::uint64_t offset_ = 0;  // the first byte that is wanted
   std::uint64_t done_ = 0;    // bytes read, from the file's start

@@ -150,15 +150,17 @@ void Push::make_link(const std::string& target) {
 
 bool Push::open_partial() {
   partial_ = partial_path(path_, sha256_);
-  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  int file = ::open(partial_.c_str(), flags, 0600);
+  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  int file = ::open(partial_.c_str(), flags | (offset_ == 0 ? O_CREAT : 0), 0600);
   if (offset_ == 0 && (file < 0 || !is_own(file))) {
     ::close(file);
     ::unlink(partial_.c_str());
-    file = ::open(partial_.c_str(), flags | O_EXCL, 0600);
+    file = ::open(partial_.c_str(), flags | O_CREAT | O_EXCL, 0600);
   }
   if (file < 0) {
-    fail("write", path_, errno);
+    offset_ != 0 && errno == ENOENT
+        ? refuse("nothing of '" + path_ + "' is there to go on with", EINVAL)
+        : fail("write", path_, errno);
     return false;
   }
   struct stat status {};
@@ -284,7 +286,9 @@ bool Push::settle() {
   }
   const int directory = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = directory >= 0 && (::fsync(directory) == 0 || errno == EINVAL);
+  const int error = errno;
   ::close(directory);
+  errno = error;
   return synced;
 }
 

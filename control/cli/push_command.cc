@@ -125,12 +125,18 @@ class Push {
       if (::lstat(inner.c_str(), &of_inner) != 0) {
         return std::unexpected(Error::from_errno("cannot read '" + inner + "'", errno));
       }
-      if (done) {
+      const bool can_be_copied =
+          S_ISREG(of_inner.st_mode) || S_ISDIR(of_inner.st_mode) || S_ISLNK(of_inner.st_mode);
+      if (!can_be_copied) {
+        fmt::print(stderr, "ensemble: '{}' is no file that can be copied, and is left out\n",
+                   inner);
+      } else if (done) {
         done = S_ISDIR(of_inner.st_mode) ? copy_tree(inner, place, of_inner)
                                          : copy_one(inner, place, of_inner);
       }
     }
-    return done;
+    // Once more: what was made in it has changed its time.
+    return done && !names.empty() ? copy_one(source, path, status) : done;
   }
 
   Result<void> copy_one(const std::string& source, const std::string& path,

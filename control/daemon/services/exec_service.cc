@@ -6,6 +6,7 @@
 
 #include "agent/wire.h"
 #include "control/daemon/services/agent_call.h"
+#include "control/daemon/services/agent_patience.h"
 #include "control/daemon/services/calls.h"
 #include "control/daemon/services/services.h"
 #include "control/ensemble/v1/exec.grpc.pb.h"
@@ -142,6 +143,7 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
   void begin() override { read(); }
 
   void end() override {
+    patience_.expect_nothing();
     if (conversation_ && !is_over_) {
       context_.agents.end_program(std::move(conversation_));
     }
@@ -186,6 +188,7 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
       return std::unexpected(begun.error());
     }
     conversation_ = std::move(*begun);
+    patience_.expect();
     proceed();
     return {};
   }
@@ -260,6 +263,9 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
 
   void take(const FrameHeader& header, std::string_view body) {
     is_over_ = is_last(header.type);
+    if (is_over_ || header.type == FrameType::kStarted) {
+      patience_.expect_nothing();
+    }
     switch (header.type) {
       case FrameType::kStarted:
         if (!std::exchange(started_, header.detail)) {
@@ -336,6 +342,8 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
   }
 
   ServiceContext& context_;
+  AgentPatience patience_{context_.loop,
+                          [this](grpc::Status status) { finish(std::move(status)); }};
   v1::RunRequest request_;
   bool is_reading_ = false;  // The request is gRPC's.
   std::string input_;

@@ -7,6 +7,7 @@
 
 #include "agent/wire.h"
 #include "control/daemon/services/agent_call.h"
+#include "control/daemon/services/agent_patience.h"
 #include "control/daemon/services/calls.h"
 #include "control/daemon/services/push_call.h"
 #include "control/daemon/services/services.h"
@@ -49,7 +50,10 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
     }
   }
 
-  void end() override { conversation_.reset(); }
+  void end() override {
+    patience_.expect_nothing();
+    conversation_.reset();
+  }
 
   ApiResult<void> ask() {
     if (auto good = check_device_path("path", request_.path()); !good) {
@@ -65,10 +69,12 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
       return std::unexpected(begun.error());
     }
     conversation_ = std::move(*begun);
+    patience_.expect();
     return {};
   }
 
   void take(const FrameHeader& header, std::string_view body) {
+    patience_.expect_nothing();
     BodyReader reader(body);
     if (header.type == FrameType::kEntry && !has_entry_) {
       has_entry_ = true;
@@ -124,6 +130,8 @@ class PullCall : public StreamCall<grpc::ServerWriteReactor<v1::PullResponse>, v
 
   ServiceContext& context_;
   const v1::PullRequest request_;
+  AgentPatience patience_{context_.loop,
+                          [this](grpc::Status status) { finish(std::move(status)); }};
   std::unique_ptr<AgentConversation> conversation_;
   bool has_entry_ = false;
   std::uint64_t size_ = 0;      // of the entry; 0: not known
@@ -154,15 +162,21 @@ class ListCall : public StreamCall<grpc::ServerWriteReactor<v1::FileEntry>, v1::
                      : std::unexpected(good.error());
     if (begun) {
       conversation_ = std::move(*begun);
+      patience_.expect();
     } else {
       finish(begun.error().to_status());
     }
   }
 
-  void end() override { conversation_.reset(); }
+  void end() override {
+    patience_.expect_nothing();
+    conversation_.reset();
+  }
 
   void take(const FrameHeader& header, std::string_view body) {
+    patience_.expect_nothing();
     if (header.type == FrameType::kEntry) {
+      patience_.expect();  // More of them, or the end.
       BodyReader reader(body);
       for (v1::FileEntry entry; read_entry(reader, entry); entry.Clear()) {
         waiting_ += entry.ByteSizeLong() + sizeof entry;
@@ -203,6 +217,8 @@ class ListCall : public StreamCall<grpc::ServerWriteReactor<v1::FileEntry>, v1::
 
   ServiceContext& context_;
   const v1::ListFilesRequest request_;
+  AgentPatience patience_{context_.loop,
+                          [this](grpc::Status status) { finish(std::move(status)); }};
   std::unique_ptr<AgentConversation> conversation_;
   std::deque<v1::FileEntry> entries_;
   std::size_t waiting_ = 0;

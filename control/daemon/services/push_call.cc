@@ -3,6 +3,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "agent/wire.h"
@@ -24,6 +25,9 @@ constexpr std::size_t kLongestTarget = 4095;
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
 // Of times that 64 bits of nanoseconds hold.
 constexpr std::int64_t kLastSecond = INT64_MAX / kNanoseconds - 1;
+// How fast an agent checks and syncs a file, at least, and for how many seconds it may.
+constexpr std::uint64_t kBytesPerSecond = std::uint64_t{4} << 20;
+constexpr std::uint64_t kMostPatience = 3600;
 
 bool is_file(const Begin& begin) {
   return begin.type() == v1::FILE_TYPE_UNSPECIFIED || begin.type() == v1::FILE_TYPE_REGULAR;
@@ -214,16 +218,23 @@ void PushCall::end_of_data() {
   }
   ended_ = true;
   conversation_->send(FrameType::kEndOfData, agent::kContents);
+  patience_.expect(AgentPatience::kUsual +
+                   std::chrono::seconds(std::min(size_ / kBytesPerSecond, kMostPatience)));
 }
 
 void PushCall::proceed() {
-  if (!conversation_ || finished_) {
+  if (!conversation_ || finished_ || ended_) {
     return;
   }
   while (passed_ < data_.size() && conversation_->may_send()) {
     passed_ += conversation_->send_data(agent::kContents, std::string_view(data_).substr(passed_));
   }
-  if (passed_ == data_.size() && !is_reading_ && !ended_ && !conversation_->is_congested()) {
+  if (passed_ < data_.size() || conversation_->is_congested()) {
+    patience_.expect();
+    return;
+  }
+  patience_.expect_nothing();
+  if (!is_reading_) {
     data_.clear();
     passed_ = 0;
     read();
@@ -248,6 +259,7 @@ void PushCall::take(const FrameHeader& header, std::string_view body) {
 
 void PushCall::finish(grpc::Status status) {
   if (!std::exchange(finished_, true)) {
+    patience_.expect_nothing();
     conversation_.reset();
     context_.closing.remove(closing_id_);
     Finish(std::move(status));

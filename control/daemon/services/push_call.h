@@ -8,6 +8,7 @@
 
 #include "control/daemon/agent_link.h"
 #include "control/daemon/api_error.h"
+#include "control/daemon/services/agent_patience.h"
 #include "control/daemon/services/service_context.h"
 #include "control/ensemble/v1/files.pb.h"
 
@@ -51,6 +52,8 @@ class PushCall : public grpc::ServerReadReactor<v1::PushRequest> {
   std::size_t passed_ = 0;  // of the data
   bool ended_ = false;      // No more comes.
   bool finished_ = false;
+  AgentPatience patience_{context_.loop,
+                          [this](grpc::Status status) { finish(std::move(status)); }};
   std::unique_ptr<AgentConversation> conversation_;
   std::uint64_t closing_id_ = 0;
 };

@@ -190,6 +190,22 @@ class Troubles(Copies):
             with self.refused(code, name.removeprefix("devices/")):
                 self.client.files.Stat(files_pb2.StatRequest(name=name, path="/"), timeout=PATIENCE)
 
+    def test_a_file_that_changes_meanwhile_is_told(self):
+        self.push("/tmp/big", contents(32 << 20))
+        slow = self.connect(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
+        call = slow.files.Pull(files_pb2.PullRequest(name="devices/one", path="/tmp/big"), timeout=120)
+        self.assertTrue(next(call).HasField("entry"))
+        self.assertEqual(self.shell("echo x | dd of=/tmp/big conv=notrunc").code(), 0)
+        with self.refused(CODE.ABORTED, "/tmp/big", "changed", reason="CANNOT_READ"):
+            for _ in call:
+                pass
+
+    def test_going_on_with_nothing_leaves_nothing(self):
+        with self.refused(CODE.FAILED_PRECONDITION, "/tmp/file", reason="CANNOT_WRITE"):
+            self.push("/tmp/file", b"hello", offset=2)
+        run = self.shell("ls -A /tmp")
+        self.assertEqual((run.code(), run.out), (0, b""))
+
     def test_a_slow_reader_makes_nobody_wait(self):
         self.push("/tmp/big", contents(32 << 20))
         slow = self.connect(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
@@ -288,9 +304,12 @@ class Verbs(Copies):
         (tree / "inner" / "empty").mkdir(parents=True)
         (tree / "inner" / "file").write_bytes(b"hello")
         (tree / "inner").chmod(0o750)
+        os.utime(tree / "inner", (1_000_000_000, 1_000_000_000))
+        os.mkfifo(tree / "fifo")
         (tree / "link").symlink_to("inner/file")
-        self.run_program("push", "-r", "tree", "one:/tmp")
+        self.assertIn("fifo", self.run_program("push", "-r", "tree", "one:/tmp").stderr)
         self.run_program("push", "-r", "tree", "one:/tmp")  # Once more, over what is there.
+        self.assertEqual(self.stat("/tmp/tree/inner").modification_time.seconds, 1_000_000_000)
         self.assertEqual(self.stat("/tmp/tree/link").target, b"inner/file")
         self.assertEqual(self.stat("/tmp/tree/inner").mode, 0o750)
         self.assertIn("fifo", self.pull_with_fifo())

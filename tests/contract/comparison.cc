@@ -247,8 +247,8 @@ Results run_in_guest(const std::string& match, Linking linking, const std::strin
 Results run_each_in_guest(const std::vector<std::string>& names, Linking linking) {
   Results results;
   for (const std::string& name : names) {
-    Outcome outcome = integration::run_ensemble(guest_command(linking, {name}), {},
-                                                longest_behaviour());
+    Outcome outcome =
+        integration::run_ensemble(guest_command(linking, {name}), {}, longest_behaviour());
     std::erase(outcome.output, '\r');
     const int code = outcome.exit_code;
     std::string ending = "exit " + std::to_string(code);

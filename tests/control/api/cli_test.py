@@ -135,7 +135,7 @@ class Verbs(DaemonTest):
                 self.assertIsNone(console.poll())
                 console.terminate()
                 try:
-                    self.assertEqual(console.wait(10), 0)
+                    self.assertEqual(console.wait(PATIENCE), 0)
                 finally:
                     console.kill()
 

@@ -44,7 +44,7 @@ class Calls(Faults):
         for call in calls:
             with self.refused(grpc.StatusCode.UNAVAILABLE, SILENT, reason="PROCESS_SILENT"):
                 call.result()
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, PATIENCE - 5)
         self.assertIn("killed by signal 9", self.client.wait_for("devices/one", FAILED).status.state_reason)
 
     def test_a_process_that_hangs_is_told_in_time(self):
@@ -66,7 +66,7 @@ class Calls(Faults):
         with self.refused(grpc.StatusCode.UNAVAILABLE, "devices go on"):
             call.result()
         self.assertEqual(self.daemon.wait(PATIENCE), 0)
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, PATIENCE - 5)
 
     def test_a_start_that_hangs_fails(self):
         process, _ = self.hung_start("one")

@@ -46,9 +46,14 @@ class Connections(DaemonTest):
             self.assertEqual(self.connect().names(), ["one"])
             print(f"calls took {time.monotonic() - begin:.3f} s beside {count} connections, each of "
                   f"{(self.memory() - memory) / count / 1024:.1f} KiB")
-            self.assertLess(time.monotonic() - begin, 5)
+            self.assertLess(time.monotonic() - begin, PATIENCE - 5)
         eventually(lambda: self.descriptors() <= before + 10, 4 * PATIENCE)
         self.client.stop("devices/one")
+
+    def names_by_a_new_client(self):
+        with contextlib.suppress(grpc.RpcError):  # What was closed may still be counted.
+            return self.connect().names()
+        return None
 
     def test_a_daemon_without_descriptors_goes_on(self):
         process = self.client.running("one").status.process_id
@@ -63,7 +68,7 @@ class Connections(DaemonTest):
                 self.client.start("devices/two")
             self.assertTrue(is_alive(process))
         eventually(lambda: self.descriptors() < limit - 5)
-        self.assertEqual(self.connect().names(), ["one", "two"])
+        self.assertEqual(eventually(self.names_by_a_new_client), ["one", "two"])
         self.client.stop("devices/two")
         self.assertEqual(self.client.start("devices/two").status.state, RUNNING)
 
@@ -74,6 +79,8 @@ class Clock(DaemonTest):
     def setUp(self):
         if FAKE_CLOCK is None:
             self.skipTest("libfaketime is not installed")
+        if "ENSEMBLE_SANITIZED" in os.environ:
+            self.skipTest("a sanitizer's library has to be loaded before libfaketime")
         self.wall = {"LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1",
                      "DONT_FAKE_MONOTONIC": "1"}
         super().setUp()
@@ -106,7 +113,7 @@ class Clock(DaemonTest):
         os.kill(device.status.process_id, 9)
         eventually(lambda: (status := self.client.get(f"devices/{name}").status).state == RUNNING
                    and status.restarts == 1)
-        self.assertLess(time.monotonic() - begin, 10)
+        self.assertLess(time.monotonic() - begin, PATIENCE - 5)
         self.client.stop(f"devices/{name}")
         return device.create_time.ToSeconds()
 

@@ -147,9 +147,9 @@ std::uint64_t check_wide_register(std::uint64_t value) {
   asm volatile("vmovdqa %0, %%ymm9" ::"m"(in));
   for (int i = 0; i < 20; ++i) {
     guest::yield();
-    for (int spin = 0; spin < 1'000'000; ++spin) {
-      asm volatile("" ::: "memory");
-    }
+  }
+  for (int spin = 0; spin < 40'000'000; ++spin) {
+    asm volatile("" ::: "memory");
   }
   WideRegister out{};
   asm volatile("vmovdqa %%ymm9, %0" : "=m"(out));

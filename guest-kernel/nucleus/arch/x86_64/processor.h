@@ -35,8 +35,9 @@ struct Processor {
   std::uint64_t system_calls = 0;      // those that fast IPC did not take
   std::uint32_t ready_priorities = 0;  // bit per non-empty run queue
   std::uint32_t index = 0;
-  alignas(16) std::uint64_t
-      gate_frame[6]{};  // where code comes back from that ran in ring 3 for it
+  // Where code comes back from that ran in ring 3 for it. With descriptors[0], which processors
+  // ignore and which leads back here, it looks like a thread: a fault of that code is the kernel's.
+  alignas(16) std::uint64_t gate_frame[24]{};
   std::uint64_t descriptors[7]{};
   std::uint32_t apic_id = 0;
 

@@ -21,6 +21,8 @@ exchange_in_ring3:
 	movq $0, PROCESSOR_SPACE(%rcx)
 	lea PROCESSOR_GATE_FRAME_END(%rcx), %r11
 	mov %r11, PROCESSOR_TSS_RSP0(%rcx)
+	mov $15, %r11d                          // all interrupts: a KVM that runs ring 3 natively may
+	mov %r11, %cr8                          // take its interrupt flag for set
 	mov %edx, %eax
 	xor %edx, %edx
 	mov %rsp, PROCESSOR_USER_RSP(%rcx)
@@ -32,6 +34,8 @@ exchange_in_ring3:
 	iretq
 	.global exchange_landing
 exchange_landing:
+	xor %r11d, %r11d
+	mov %r11, %cr8
 	mov PROCESSOR_USER_RSP(%rcx), %rsp
 	ret
 

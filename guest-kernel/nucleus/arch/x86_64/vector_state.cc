@@ -42,8 +42,9 @@ HARDWARE_ONLY void restore_extended(const void* state) {
 void initialize_vector_state(bool interpreted, std::uint32_t found, std::uint32_t size) {
   constexpr std::uint32_t kXsave = 1u << 26;
   constexpr std::uint32_t kLargestState = 4096;
+  constexpr std::uint32_t kThroughAvx = 7;  // with less, FXSAVE saves all that programs have
   if (interpreted) {
-    vector_components = size <= kLargestState ? found : 0;
+    vector_components = (found & kThroughAvx) == kThroughAvx && size <= kLargestState ? found : 0;
   } else if ((cpuid(1).ecx & kXsave) != 0) {
     components = cpuid(0xd).eax & kKnownComponents;
     load_vector_controls();

@@ -54,7 +54,8 @@ void load_descriptor_tables(Processor& processor) {
   const auto task_state = reinterpret_cast<std::uint64_t>(&processor.task_state);
   processor.task_state.io_map_base = sizeof(TaskState);
   std::uint64_t* descriptors = processor.descriptors;
-  descriptors[0] = reinterpret_cast<std::uint64_t>(&processor);  // Processor::gate_frame
+  // For Processor::gate_frame; processors never look at the first one.
+  descriptors[0] = reinterpret_cast<std::uint64_t>(&processor);
   descriptors[1] = 0x00af'9b00'0000'ffff;  // kernel code
   descriptors[2] = 0x00cf'9300'0000'ffff;  // kernel data
   descriptors[3] = 0x00cf'f300'0000'ffff;  // user data

@@ -77,9 +77,9 @@ class Port {
   void start() {
     // What an earlier run of this driver left: buffers that it had offered are empty, and a
     // connection that it knew of has ended with the device's reset.
-    filled_ = offered_ = shared_->filled.load(std::memory_order_relaxed);
+    filled_ = published_ = offered_ = shared_->filled.load(std::memory_order_relaxed);
     host_changes_ = shared_->host_open.load(std::memory_order_relaxed);
-    set_host_open(false);
+    set_host_open(false, filled_);
     transport_->add_queue(kControlReceiveQueue, control_in_);
     transport_->add_queue(kControlTransmitQueue, control_out_);
     transport_->add_queue(kReceiveQueue, receive_);
@@ -137,7 +137,7 @@ class Port {
   // The client's closing is told after the output that it wrote before.
   void pump() {
     take_control();
-    pump_input();
+    publish_input();
     pump_output();
     follow_client();
   }
@@ -196,42 +196,56 @@ class Port {
     transport_->notify(kControlTransmitQueue, control_out_);
   }
 
+  // Input is looked at before the messages and told after them: the opening that it came with is
+  // always among them.
   void take_control() {
-    bool any = false;
-    while (const auto used = control_in_.take()) {
+    collect_input();
+    std::array<ControlMessage, kControlSize> messages{};
+    std::size_t count = 0;
+    while (count < messages.size()) {
+      const auto used = control_in_.take();
+      if (!used) {
+        break;
+      }
       ControlMessage message{};
       std::memcpy(&message, dma_.data() + kControlInOffset + used->cookie * kControlBuffer,
                   sizeof message);
       offer_control(used->cookie);
-      any = true;
-      if (used->length >= sizeof message && message.port == kPort) {
-        obey(message);
+      messages[count++] = used->length >= sizeof message ? message : ControlMessage{};
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      // The device opens a connection after one that carried bytes only once the client has opened
+      // the port anew. So where one follows here at once, what came is that one's.
+      const bool followed = i + 1 < count && messages[i + 1].port == kPort &&
+                            messages[i + 1].event == kPortOpen && messages[i + 1].value != 0;
+      if (messages[i].port == kPort) {
+        obey(messages[i], followed ? published_ : filled_);
       }
     }
-    if (any) {
+    if (count != 0) {
       transport_->notify(kControlReceiveQueue, control_in_);
     }
   }
 
-  void obey(const ControlMessage& message) {
+  // `end`: the buffers that came before the end of a connection, if it is that.
+  void obey(const ControlMessage& message, std::uint32_t end) {
     if (message.event == kPortAdd && !has_port_) {
       has_port_ = true;
       send_control(kPort, kPortReady, 1);
     } else if (message.event == kPortRemove) {
       has_port_ = false;
-      set_host_open(false);
+      set_host_open(false, end);
     } else if (message.event == kPortOpen) {
-      pump_input();  // What has come before a connection's end is its own.
-      set_host_open(message.value != 0);
+      set_host_open(message.value != 0, end);
     }
   }
 
-  void set_host_open(bool open) {
+  void set_host_open(bool open, std::uint32_t end) {
     if (guest::is_open(host_changes_) == open) {
       return;
     }
     if (!open) {
-      shared_->filled_at_close.store(filled_, std::memory_order_relaxed);
+      shared_->filled_at_close.store(end, std::memory_order_relaxed);
     }
     shared_->host_open.store(++host_changes_, std::memory_order_seq_cst);
     client_needs_signal_ = true;
@@ -243,8 +257,7 @@ class Port {
     return used > kReceiveSize ? 0 : kReceiveSize - used;
   }
 
-  void pump_input() {
-    const std::uint32_t before = filled_;
+  void collect_input() {
     while (const auto used = receive_.take()) {
       // The device uses them in order; another order is as good as a broken queue.
       if (used->cookie != filled_ % kReceiveSize) {
@@ -253,7 +266,12 @@ class Port {
       shared_->sizes[used->cookie].store(used->length, std::memory_order_relaxed);
       ++filled_;
     }
-    if (filled_ != before) {
+  }
+
+  // Tells the client of input, and gives the device buffers that the client has read.
+  void publish_input() {
+    if (filled_ != published_) {
+      published_ = filled_;
       shared_->filled.store(filled_, std::memory_order_seq_cst);
       if (shared_->client_wait.load(std::memory_order_seq_cst) != 0 &&
           shared_->client_wait.exchange(0, std::memory_order_seq_cst) != 0) {
@@ -349,10 +367,11 @@ class Port {
   bool client_needs_signal_ = false;
   std::uint32_t host_changes_ = 0;
   std::uint32_t client_changes_ = 0;
-  std::uint32_t filled_ = 0;   // input buffers, counted as PortShared does
-  std::uint32_t offered_ = 0;  // to the device: [filled_, offered_) are with it
-  std::size_t in_flight_ = 0;  // bytes of output that the device has
-  std::uint32_t first_ = 0;    // chunks [first_, last_) are with the device, in order
+  std::uint32_t filled_ = 0;     // input buffers, counted as PortShared does
+  std::uint32_t published_ = 0;  // of them, those that the client knows of
+  std::uint32_t offered_ = 0;    // to the device: [filled_, offered_) are with it
+  std::size_t in_flight_ = 0;    // bytes of output that the device has
+  std::uint32_t first_ = 0;      // chunks [first_, last_) are with the device, in order
   std::uint32_t last_ = 0;
   std::array<Chunk, kTransmitSize> chunks_{};
 };

@@ -14,6 +14,8 @@
 #include "device-model/virtio/block_device.h"
 #include "device-model/virtio/entropy_device.h"
 #include "device-model/virtio/port_device.h"
+#include "device-model/world/constant_world.h"
+#include "device-model/world/recorded_world.h"
 #include "vmm/serial_16550.h"
 
 namespace ensemble::control {
@@ -62,6 +64,9 @@ Result<std::unique_ptr<AssembledMachine>> AssembledMachine::create(
   }
   std::unique_ptr<AssembledMachine> assembled(
       new AssembledMachine(std::move(*machine), console, agent));
+  if (auto added = assembled->add_board(configuration); !added) {
+    return std::unexpected(added.error());
+  }
   for (const proto::Device& device : configuration.devices()) {
     if (auto added = assembled->add_device(device); !added) {
       return std::unexpected(added.error().with_context("device '" + device.name() + "'"));
@@ -104,6 +109,10 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     }
     case proto::Device::kVirtioPort:
       return add_port(device);
+    case proto::Device::kGpioController:
+      return add_gpio(device);
+    case proto::Device::kI2CController:
+      return add_i2c(device);
     case proto::Device::KIND_NOT_SET:
       break;
   }
@@ -174,6 +183,48 @@ Result<void> AssembledMachine::add_serial(const proto::Device& device) {
                                      console_->add_serial(std::move(*line)));
 }
 
+Result<void> AssembledMachine::add_board(const proto::Configuration& configuration) {
+  std::unique_ptr<const device::World> world = std::make_unique<device::ConstantWorld>();
+  if (!configuration.world().empty()) {
+    auto recorded = device::RecordedWorld::load(configuration.world());
+    if (!recorded) {
+      return std::unexpected(recorded.error());
+    }
+    world = std::move(*recorded);
+  }
+  if (configuration.has_battery()) {
+    const proto::Battery& battery = configuration.battery();
+    product_.full_charge = battery.capacity() * 3600e-6;
+    product_.empty_voltage = battery.minimum_voltage() * 1e-6;
+    product_.full_voltage = battery.maximum_voltage() * 1e-6;
+  }
+  board_ = std::make_unique<device::ChipBoard>(*machine_, std::move(world));
+  return {};
+}
+
+Result<void> AssembledMachine::add_gpio(const proto::Device& device) {
+  return board_->add_gpio({.address = device.address(), .gsi = device.gsi()});
+}
+
+Result<void> AssembledMachine::add_i2c(const proto::Device& device) {
+  device::PlacedBus node{
+      .name = device.name(), .address = device.address(), .gsi = device.gsi(), .chips = {}};
+  for (const proto::I2cChip& chip : device.i2c_controller().chips()) {
+    const device::ChipModel* const model = device::find_chip(chip.model());
+    if (model == nullptr || chip.address() > 0x7F) {
+      return fail("this version of ensemble-vmm knows no chip '{}' at {:#x}", chip.model(),
+                  chip.address());
+    }
+    node.chips.push_back({.name = chip.name(),
+                          .model = model,
+                          .address = static_cast<std::uint8_t>(chip.address())});
+    if (chip.has_interrupt_pin()) {
+      node.chips.back().interrupt_pin = chip.interrupt_pin();
+    }
+  }
+  return board_->add_i2c(node, product_);
+}
+
 Result<void> AssembledMachine::add_machine_control(const proto::Device& device) {
   if (machine_control_) {
     return fail("a machine has one machine control");
@@ -197,6 +248,8 @@ Result<void> AssembledMachine::load(const proto::Configuration& configuration) {
   vmm::BootSource source;
   source.kernel_path = configuration.kernel();
   source.command_line = configuration.kernel_command_line();
+  source.acpi = {.address = configuration.acpi_tables_address(),
+                 .contents = to_bytes(configuration.acpi_tables())};
   for (const proto::Module& module : configuration.modules()) {
     source.modules.push_back(to_boot_module(module));
   }

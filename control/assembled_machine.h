@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/console_port.h"
+#include "control/device_machine.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
+#include "device-model/chip_board.h"
 #include "device-model/virtio/console_device.h"
 #include "device-model/virtio/port_backend.h"
 #include "device-model/virtio/virtio_bus.h"
@@ -20,7 +23,7 @@ namespace ensemble::control {
 
 // A machine with its devices, built from a configuration and loaded: ready to start. Owns both.
 // Used and destroyed on the event loop, or while it does not run.
-class AssembledMachine {
+class AssembledMachine final : public DeviceMachine {
  public:
   // `loop`, `console` and `agent` outlive the machine; `agent` may be null where the configuration
   // has no port. The Error says which part of the configuration
@@ -28,27 +31,35 @@ class AssembledMachine {
   static Result<std::unique_ptr<AssembledMachine>> create(
       const ensemble::vmm::v1::Configuration& configuration, vmm::EventLoop& loop,
       ConsolePort& console, device::PortBackend* agent);
-  ~AssembledMachine();
+  ~AssembledMachine() override;
 
-  vmm::Machine& machine() { return *machine_; }
+  vmm::MachineState state() const override { return machine_->state(); }
+  Result<void> start() override { return machine_->start(); }
+  Result<void> pause() override { return machine_->pause(); }
+  Result<void> resume() override { return machine_->resume(); }
+  void stop(const vmm::StopReason& reason) override { machine_->stop(reason); }
+  void set_stop_handler(StopHandler handler) override {
+    machine_->set_stop_handler(std::move(handler));
+  }
+  void resize_console(const ensemble::vmm::v1::ConsoleSize& size) override;
 
-  // The console's terminal has this size now. Nothing happens without a console that is one.
-  void resize_console(const ensemble::vmm::v1::ConsoleSize& size);
-
-  // What the machine has done so far, as far as the configuration asks for it; without the
-  // milestones while it runs.
+  // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
-      const ensemble::vmm::v1::Configuration& configuration) const;
+      const ensemble::vmm::v1::Configuration& configuration) const override;
 
  private:
   AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console,
                    device::PortBackend* agent);
+
+  Result<void> add_board(const ensemble::vmm::v1::Configuration& configuration);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
   Result<void> add_port(const ensemble::vmm::v1::Device& device);
   Result<void> add_serial(const ensemble::vmm::v1::Device& device);
   Result<void> add_machine_control(const ensemble::vmm::v1::Device& device);
+  Result<void> add_gpio(const ensemble::vmm::v1::Device& device);
+  Result<void> add_i2c(const ensemble::vmm::v1::Device& device);
   Result<void> add_virtio(const ensemble::vmm::v1::Device& device,
                           std::unique_ptr<device::VirtioDevice> virtio);
   Result<void> load(const ensemble::vmm::v1::Configuration& configuration);
@@ -63,6 +74,8 @@ class AssembledMachine {
   std::unique_ptr<vmm::MachineControl> machine_control_;
   std::unique_ptr<MachineConsole> console_;
   std::unique_ptr<device::VirtioBus> virtio_bus_;
+  std::unique_ptr<device::ChipBoard> board_;        // Null: no chips.
+  device::ChipSettings product_;                    // What all chips are told of the product.
   device::PortBackend* agent_;                      // Null: taken, or none.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
 };

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/command_description.h"
 #include "control/doctor.h"
 #include "control/log.h"
 #include "control/profile_command.h"
@@ -64,6 +65,7 @@ Examples:
   ensemble run phone -- /bin/busybox uname -a
   ensemble run watch --report run.json -- /bin/busybox true
   ensemble run phone --disk disk.img --memory 1G --cpus 2
+  ensemble run phone --kernel vmlinuz --initrd initrd.img --append "console=ttyS0 quiet"
 )";
 
 // Prints to standard output. A closed or full output is a failure like any other.
@@ -156,6 +158,8 @@ class Grammar {
  public:
   Grammar();
 
+  CommandDescription description() const { return describe(app_); }
+
   // Parses and runs the command. `command` is what followed `--`, if anything did.
   int execute(std::vector<std::string> arguments, std::vector<std::string> command);
 
@@ -164,6 +168,8 @@ class Grammar {
   void add_profile();
   void add_doctor();
   void add_daemon_verbs();
+  // A verb of ensemble-client, which does its help too.
+  CLI::App& add_client_verb(const char* name, const char* text);
   void add_output_option(CLI::App& app);
   void set_action(CLI::App& app, std::function<int()> action) {
     app.callback([this, action = std::move(action)] { action_ = action; });
@@ -200,12 +206,21 @@ void Grammar::add_run() {
   app.footer(kRunHelp);
   app.add_option("PROFILE", run_.profile, "Name of a profile, or path to a YAML file")->required();
   app.add_option("--name", run_.name, "What to call the device; default: the profile's name");
+  app.add_option("--engine", run_.engine,
+                 "auto, kvm, libvirt or libvirt:URI; auto: QEMU where KVM cannot be used")
+      ->capture_default_str();
   app.add_option("--cpus", run_.cpus, "Number of CPUs, 1 to 8; default: the profile's");
   app.add_option("--memory", run_.memory, "RAM, such as 512M or 2G; default: the profile's");
-  app.add_option("--kernel", run_.kernel, "PVH ELF kernel to boot instead of Ensemble's");
+  app.add_option("--kernel", run_.kernel,
+                 "Kernel to boot instead of Ensemble's: Linux (vmlinuz) or a PVH ELF");
   app.add_option("--rootfs,--initrd", run_.rootfs,
-                 "Root file system to use, a newc cpio archive; scripts/rootfs makes them");
+                 "Root file system to use, a newc cpio archive; scripts/rootfs makes them. Linux's "
+                 "initial RAM disk, with its --kernel");
+  app.add_option("--append", run_.append,
+                 "Command line of a --kernel, which is then started as Linux is; default for "
+                 "Linux: console=ttyS0");
   app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
+  app.add_option("--world", run_.world, "Recording in CSV of what the sensors measure");
   app.add_option("--report", run_.report,
                  "Write times, memory, exits and missed system calls to this file, as JSON");
   set_action(app, [this] { return run(run_, log_level_); });
@@ -219,7 +234,7 @@ void Grammar::add_profile() {
   set_action(list, [this] { return print_or_complain(list_profiles_as(format_)); });
 
   CLI::App& show = *app.add_subcommand("show", "Show a profile with all that it inherits");
-  show.add_option("NAME", profile_, "Name of a profile, or path to a YAML file")->required();
+  show.add_option("PROFILE", profile_, "Name of a profile, or path to a YAML file")->required();
   add_output_option(show);
   set_action(show, [this] { return print_or_complain(show_profile_as(profile_, format_)); });
 
@@ -260,17 +275,26 @@ void Grammar::add_daemon_verbs() {
       {"push", "Copy files into a running device"},
       {"pull", "Copy files out of a running device"},
       {"logs", "Show what a device has printed"},
+      {"export", "Print a device or a profile as a domain of libvirt"},
       {"events", "Tell what happens to devices, as it happens"},
       {"token", "Make, list and revoke bearer tokens of a daemon"},
   };
   for (const Verb& verb : kVerbs) {
-    CLI::App& app = *app_.add_subcommand(verb.name, verb.text);
-    app.group("Commands of the daemon");
-    app.set_help_flag();
-    app.prefix_command();
-    app.fallthrough(false);
-    set_action(app, [this, &app] { return run_client(app.get_name(), app.remaining(), run_); });
+    add_client_verb(verb.name, verb.text).group("Commands of the daemon");
   }
+  add_client_verb("completion", "Print what makes a shell complete this program's words");
+  // For the shells' completions and the build.
+  add_client_verb("names", "Print names of devices or profiles").group("");
+  add_client_verb("manual", "Print the manual page").group("");
+}
+
+CLI::App& Grammar::add_client_verb(const char* name, const char* text) {
+  CLI::App& app = *app_.add_subcommand(name, text);
+  app.set_help_flag();
+  app.prefix_command();
+  app.fallthrough(false);
+  set_action(app, [this, &app] { return run_client(app.get_name(), app.remaining(), run_); });
+  return app;
 }
 
 void Grammar::add_output_option(CLI::App& app) {
@@ -299,6 +323,10 @@ int Grammar::execute(std::vector<std::string> arguments, std::vector<std::string
 }
 
 }  // namespace
+
+CommandDescription describe_command_line() {
+  return Grammar().description();
+}
 
 int run_command_line(std::span<const char* const> arguments) {
   const auto end_of_options = std::ranges::find(

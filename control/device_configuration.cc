@@ -13,6 +13,8 @@
 
 #include "control/agent_port.h"
 #include "control/message_stream.h"
+#include "device-model/acpi/acpi_tables.h"
+#include "device-model/chip_placement.h"
 #include "device-model/device_tree.h"
 #include "device-model/machine_description.h"
 #include "device-model/machine_layout.h"
@@ -76,6 +78,43 @@ Result<void> check_archive(const std::string& path) {
       std::string_view(start.data(), start.size()) != kMagic) {
     return fail("the root file system '{}' is no newc cpio archive; scripts/rootfs makes them",
                 path);
+  }
+  return {};
+}
+
+// Whether a kernel starts as Linux does: with a command line, one initial RAM disk and ACPI.
+Result<bool> boots_as_linux(const DeviceOptions& options) {
+  if (!options.kernel) {
+    return options.append ? Result<bool>(fail("a kernel's command line needs a kernel of its own: "
+                                              "Ensemble's takes none"))
+                          : Result<bool>(false);
+  }
+  constexpr std::string_view kMagic = "HdrS";
+  constexpr off_t kMagicOffset = 0x202;
+  std::array<char, kMagic.size()> magic{};
+  if (auto checked = check_file("kernel", *options.kernel, O_RDONLY); !checked) {
+    return std::unexpected(checked.error());
+  }
+  const vmm::FileDescriptor file(::open(options.kernel->c_str(), O_RDONLY | O_CLOEXEC));
+  const bool is_linux =
+      ::pread(file.get(), magic.data(), magic.size(), kMagicOffset) == std::ssize(magic) &&
+      std::string_view(magic.data(), magic.size()) == kMagic;
+  return is_linux || options.append;
+}
+
+Result<void> add_linux_files(proto::Configuration& configuration, const DeviceOptions& options) {
+  constexpr const char* kDefaultCommandLine = "console=ttyS0";
+  if (!options.command.empty()) {
+    return fail("a command can be given to Ensemble's own kernel only, not to '{}'",
+                *options.kernel);
+  }
+  configuration.set_kernel(*options.kernel);
+  configuration.set_kernel_command_line(options.append.value_or(kDefaultCommandLine));
+  if (options.rootfs) {
+    if (auto checked = check_file("initial RAM disk", *options.rootfs, O_RDONLY); !checked) {
+      return checked;
+    }
+    add_module(configuration, "initrd", *options.rootfs, {});
   }
   return {};
 }
@@ -184,6 +223,39 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
   return {};
 }
 
+void add_chips(proto::Configuration& configuration, device::MachineDescription& machine) {
+  const device::ChipPlaces places = device::place_chips(machine.product);
+  device::describe_chips(places, machine);
+  if (places.gpio) {
+    proto::Device& gpio = *configuration.add_devices();
+    gpio.set_name("gpio");
+    gpio.set_address(places.gpio->address);
+    gpio.set_gsi(places.gpio->gsi);
+    gpio.mutable_gpio_controller();
+  }
+  for (const device::PlacedBus& bus : places.buses) {
+    proto::Device& controller = *configuration.add_devices();
+    controller.set_name(bus.name);
+    controller.set_address(bus.address);
+    controller.set_gsi(bus.gsi);
+    for (const device::PlacedChip& node : bus.chips) {
+      proto::I2cChip& chip = *controller.mutable_i2c_controller()->add_chips();
+      chip.set_name(node.name);
+      chip.set_model(std::string(node.model->name));
+      chip.set_address(node.address);
+      if (node.interrupt_pin) {
+        chip.set_interrupt_pin(*node.interrupt_pin);
+      }
+    }
+  }
+  if (machine.product.battery) {
+    proto::Battery& battery = *configuration.mutable_battery();
+    battery.set_capacity(machine.product.battery->capacity);
+    battery.set_minimum_voltage(machine.product.battery->minimum_voltage);
+    battery.set_maximum_voltage(machine.product.battery->maximum_voltage);
+  }
+}
+
 std::uint64_t nanoseconds_since_1970() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -191,8 +263,9 @@ std::uint64_t nanoseconds_since_1970() {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-Result<void> add_manifest(proto::Configuration& configuration,
-                          device::MachineDescription& machine) {
+// As a device tree, or as ACPI does it.
+Result<void> add_manifest(proto::Configuration& configuration, device::MachineDescription& machine,
+                          bool as_acpi) {
   // Only for where its RAM lies.
   auto memory = vmm::GuestMemory::create(configuration.memory_bytes());
   if (!memory) {
@@ -203,6 +276,18 @@ Result<void> add_manifest(proto::Configuration& configuration,
     machine.apic_ids.push_back(cpu);
   }
   machine.start_time = nanoseconds_since_1970();
+  if (as_acpi) {
+    auto tables = device::encode_acpi(machine, device::kAcpiTablesAddress);
+    if (!tables) {
+      return std::unexpected(tables.error().with_context("cannot describe the machine"));
+    }
+    configuration.set_acpi_tables(tables->data(), tables->size());
+    configuration.set_acpi_tables_address(device::kAcpiTablesAddress);
+    return {};
+  }
+  if (machine.power != device::PowerControl::kMachineControl) {
+    machine.virtio.clear();
+  }
   auto manifest = device::encode_device_tree(machine);
   if (!manifest) {
     return std::unexpected(manifest.error().with_context("cannot describe the machine"));
@@ -250,12 +335,23 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
   machine.arguments = options.command;
   machine.environment = options.environment;
   machine.console_is_terminal = options.terminal.has_value();
-  auto done = add_boot_files(configuration, options, files);
+  machine.power = options.power;
+  const auto as_linux = boots_as_linux(options);
+  if (!as_linux) {
+    return std::unexpected(as_linux.error());
+  }
+  auto done = *as_linux ? add_linux_files(configuration, options)
+                        : add_boot_files(configuration, options, files);
   if (done) {
     done = add_devices(configuration, machine, options);
+    add_chips(configuration, machine);
+  }
+  if (done && options.world) {
+    done = check_file("recording", *options.world, O_RDONLY);
+    configuration.set_world(*options.world);
   }
   if (done) {
-    done = add_manifest(configuration, machine);
+    done = add_manifest(configuration, machine, *as_linux);
   }
   if (!done) {
     return std::unexpected(done.error());

@@ -8,6 +8,7 @@
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/installation.h"
 #include "control/raw_terminal.h"
+#include "device-model/machine_description.h"
 #include "device-model/profile.h"
 #include "vmm/error.h"
 
@@ -24,6 +25,11 @@ struct DeviceOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> rootfs;
   std::optional<std::string> disk;
+  // The command line of a kernel that is not Ensemble's. With it, or where `kernel` is Linux's own
+  // image, the machine is described by ACPI, and `rootfs` is the initial RAM disk.
+  std::optional<std::string> append = {};
+  // A recording of what the sensors measure; absent: a world at rest.
+  std::optional<std::string> world = {};
   // The first program and its arguments; empty: a shell.
   std::vector<std::string> command;
   // For the first program, each NAME=VALUE.
@@ -34,6 +40,9 @@ struct DeviceOptions {
   bool agent = false;
   // Whether Stopped carries the memory figures, which cost time to collect.
   bool measure_memory = false;
+  // Other than machine control: the machine is QEMU's microvm, which announces its virtio devices
+  // itself (docs/machine.md).
+  device::PowerControl power = device::PowerControl::kMachineControl;
 };
 
 // Whether a device can have this many processors, or this much memory (bytes). The Error reads on

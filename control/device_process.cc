@@ -53,12 +53,13 @@ proto::StopReason to_proto(vmm::StopReason::Kind kind) {
 }  // namespace
 
 Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create(vmm::FileDescriptor control,
-                                                             vmm::FileDescriptor console) {
+                                                             vmm::FileDescriptor console,
+                                                             MachineMaker make) {
   auto loop = vmm::EventLoop::create();
   if (!loop) {
     return std::unexpected(loop.error());
   }
-  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop)));
+  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop), std::move(make)));
   auto port = ConsolePort::create(*process->loop_, std::move(console));
   if (!port) {
     return std::unexpected(port.error());
@@ -74,12 +75,13 @@ Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create(vmm::FileDescriptor
 }
 
 Result<std::unique_ptr<DeviceProcess>> DeviceProcess::create_served(vmm::FileDescriptor listener,
-                                                                    std::string folder) {
+                                                                    std::string folder,
+                                                                    MachineMaker make) {
   auto loop = vmm::EventLoop::create();
   if (!loop) {
     return std::unexpected(loop.error());
   }
-  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop)));
+  std::unique_ptr<DeviceProcess> process(new DeviceProcess(std::move(*loop), std::move(make)));
   process->folder_ = std::move(folder);
   auto log = ConsoleLog::open(process->folder_ + "/console.log");
   if (!log) {
@@ -134,14 +136,14 @@ void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
       done = configure(request.configure().configuration());
       break;
     case proto::Request::kStart:
-      done = with_machine(&vmm::Machine::start);
+      done = with_machine(&DeviceMachine::start);
       started_ = started_ || done.has_value();
       break;
     case proto::Request::kPause:
-      done = with_machine(&vmm::Machine::pause);
+      done = with_machine(&DeviceMachine::pause);
       break;
     case proto::Request::kResume:
-      done = with_machine(&vmm::Machine::resume);
+      done = with_machine(&DeviceMachine::resume);
       break;
     case proto::Request::kStop:
       done = stop();
@@ -200,7 +202,7 @@ Result<void> DeviceProcess::reset() {
   if (!started_ || ending_) {
     return fail("the device does not run");
   }
-  machine_->machine().stop({.kind = vmm::StopReason::Kind::kResetRequested, .detail = {}});
+  machine_->stop({.kind = vmm::StopReason::Kind::kResetRequested, .detail = {}});
   return {};
 }
 
@@ -220,15 +222,15 @@ Result<void> DeviceProcess::configure(const proto::Configuration& configuration)
   return made;
 }
 
-Result<void> DeviceProcess::with_machine(Result<void> (vmm::Machine::*action)()) {
+Result<void> DeviceProcess::with_machine(Result<void> (DeviceMachine::*action)()) {
   if (!machine_) {
     return fail("the device is not configured");
   }
-  const vmm::MachineState before = machine_->machine().state();
-  if (auto done = (machine_->machine().*action)(); !done) {
+  const vmm::MachineState before = machine_->state();
+  if (auto done = ((*machine_).*action)(); !done) {
     return done;
   }
-  if (const vmm::MachineState after = machine_->machine().state(); after != before) {
+  if (const vmm::MachineState after = machine_->state(); after != before) {
     proto::FromVmm message;
     message.mutable_event()->set_state_changed(to_proto(after));
     controllers_->tell(message);
@@ -252,9 +254,12 @@ Result<void> DeviceProcess::resize_console(const proto::ConsoleSize& size) {
 
 Result<void> DeviceProcess::stop() {
   stop_requested_ = true;
+  if (ending_) {
+    return {};  // There may be no machine any more.
+  }
   if (started_) {
-    machine_->machine().stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
-  } else if (!ending_) {
+    machine_->stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
+  } else {
     proto::Stopped stopped;
     stopped.set_reason(proto::STOP_REASON_REQUESTED);
     end(std::move(stopped));
@@ -280,13 +285,12 @@ Result<void> DeviceProcess::make_machine() {
   if (auto made = make_agent_port(); !made) {
     return made;
   }
-  auto assembled = AssembledMachine::create(*configuration_, *loop_, *console_, agent_.get());
+  auto assembled = make_(*configuration_, *loop_, *console_, agent_.get());
   if (!assembled) {
     return std::unexpected(assembled.error());
   }
   machine_ = std::move(*assembled);
-  machine_->machine().set_stop_handler(
-      [this](const vmm::StopReason& reason) { machine_stopped(reason); });
+  machine_->set_stop_handler([this](const vmm::StopReason& reason) { machine_stopped(reason); });
   return {};
 }
 
@@ -319,7 +323,7 @@ void DeviceProcess::reset_machine() {
   machine_.reset();
   auto made = make_machine();
   if (made) {
-    made = machine_->machine().start();
+    made = machine_->start();
   }
   if (!made) {
     proto::Stopped stopped;
@@ -347,7 +351,7 @@ proto::Status DeviceProcess::status() const {
     status.set_state(proto::STATE_EMPTY);
     return status;
   }
-  status.set_state(to_proto(machine_->machine().state()));
+  status.set_state(to_proto(machine_->state()));
   status.set_name(configuration_->name());
   status.set_vcpus(configuration_->vcpus());
   status.set_memory_bytes(configuration_->memory_bytes());

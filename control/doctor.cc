@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "control/libvirt_program.h"
 #include "control/small_file.h"
 #include "vmm/kvm.h"
 #include "vmm/kvm_kind.h"
@@ -115,6 +116,24 @@ void check_ring0(Diagnosis& diagnosis, const std::string& device) {
        ""});
 }
 
+// The other engine. Where it can run devices, a missing KVM only makes them slow.
+void check_qemu(Diagnosis& diagnosis, const InstallationFiles& files) {
+  const auto kvm = std::ranges::find(diagnosis.checks, "kvm", &DoctorCheck::name);
+  const bool has_kvm = kvm->verdict == Verdict::kGood;
+  const auto found = check_libvirt(files.libvirt_executable());
+  if (!found) {
+    diagnosis.checks.push_back({"qemu", has_kvm ? Verdict::kWarning : Verdict::kBad,
+                                found.error().message(),
+                                "sudo apt-get install libvirt-daemon-driver-qemu qemu-system-x86"});
+    return;
+  }
+  if (!has_kvm) {
+    kvm->verdict = Verdict::kWarning;
+    kvm->finding += "; devices run on QEMU, which is slow";
+  }
+  diagnosis.checks.push_back({"qemu", Verdict::kGood, *found, ""});
+}
+
 void check_memory(Diagnosis& diagnosis) {
   const std::string text = read_small_file("/proc/meminfo").value_or("");
   constexpr std::string_view kKey = "MemAvailable:";
@@ -169,6 +188,7 @@ Diagnosis diagnose(const InstallationFiles& files, const std::string& kvm_device
   check_processor(diagnosis);
   check_kvm(diagnosis, kvm_device);
   check_ring0(diagnosis, kvm_device);
+  check_qemu(diagnosis, files);
   check_memory(diagnosis);
   check_files(diagnosis, files);
   return diagnosis;

@@ -29,6 +29,8 @@ class InstallationFiles {
 
   // The ensemble-vmm executable.
   std::string vmm_executable() const;
+  // The ensemble-libvirt executable.
+  std::string libvirt_executable() const { return directory_ + "/ensemble-libvirt"; }
   // The ensemble-client executable.
   std::string client_executable() const { return directory_ + "/ensemble-client"; }
 

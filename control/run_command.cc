@@ -11,6 +11,7 @@
 #include "control/atomic_file.h"
 #include "control/console_session.h"
 #include "control/device_configuration.h"
+#include "control/engine.h"
 #include "control/memory_size.h"
 #include "control/message_stream.h"
 #include "control/raw_terminal.h"
@@ -27,9 +28,31 @@ namespace proto = ensemble::vmm::v1;
 
 constexpr int kSignalExitBase = 128;
 
+// With one plain warning where the choice is not the one that people expect.
+Result<EngineChoice> choose_engine(const RunOptions& options) {
+  auto choice = parse_engine(options.engine);
+  if (!choice) {
+    return std::unexpected(choice.error().with_context("--engine"));
+  }
+  if (choice->engine == Engine::kAutomatic) {
+    const auto problem = kvm_problem();
+    choice->engine = problem ? Engine::kLibvirt : Engine::kEnsemble;
+    if (problem) {
+      fmt::print(stderr,
+                 "ensemble: KVM cannot be used ({}): QEMU emulates the processor, which is slow; "
+                 "`ensemble doctor` tells more\n",
+                 *problem);
+    }
+  }
+  return choice;
+}
+
 // The process is started before the profile is read, so that both happen at once.
-Result<VmmChild> start_process(const InstallationFiles& files, const RunOptions& options) {
-  return VmmChild::spawn({.executable = files.vmm_executable(), .log_level = options.log_level});
+Result<VmmChild> start_process(const InstallationFiles& files, Engine engine,
+                               const RunOptions& options) {
+  return VmmChild::spawn({.executable = engine == Engine::kLibvirt ? files.libvirt_executable()
+                                                                   : files.vmm_executable(),
+                          .log_level = options.log_level});
 }
 
 // What the terminal calls itself, if that is a name.
@@ -74,10 +97,13 @@ Result<DeviceOptions> device_options(const RunOptions& options) {
                        .kernel = options.kernel,
                        .rootfs = options.rootfs,
                        .disk = options.disk,
+                       .append = options.append,
+                       .world = options.world,
                        .command = options.command,
                        .environment = {},
                        .terminal = {},
-                       .measure_memory = options.report.has_value()};
+                       .measure_memory = options.report.has_value(),
+                       .power = device::PowerControl::kMachineControl};
   if (auto chosen = choose_size(options, device); !chosen) {
     return std::unexpected(chosen.error());
   }
@@ -125,7 +151,7 @@ Result<int> exit_code_of(const ConsoleSession::End& end,
     return fail("the device was stopped from outside");
   }
   return fail("the device's process ended unexpectedly: {}",
-              process_failure.value_or("ensemble-vmm gave no reason"));
+              process_failure.value_or("it gave no reason"));
 }
 
 Result<void> write_report(const RunOptions& options, const proto::Configuration& configuration,
@@ -152,8 +178,12 @@ Result<int> run_device(const RunOptions& options) {
   if (!files) {
     return std::unexpected(files.error());
   }
+  const auto engine = choose_engine(options);
+  if (!engine) {
+    return std::unexpected(engine.error());
+  }
   block_session_signals();
-  auto child = start_process(*files, options);
+  auto child = start_process(*files, engine->engine, options);
   if (!child) {
     return std::unexpected(child.error());
   }
@@ -161,14 +191,19 @@ Result<int> run_device(const RunOptions& options) {
   if (!profile) {
     return std::unexpected(profile.error());
   }
-  const auto device = device_options(options);
+  auto device = device_options(options);
   if (!device) {
     return std::unexpected(device.error());
+  }
+  if (engine->engine == Engine::kLibvirt) {
+    device->power = device::PowerControl::kPort;
   }
   auto configuration = make_configuration(*device, *profile, *files);
   if (!configuration) {
     return std::unexpected(configuration.error());
   }
+  configuration->set_libvirt_uri(engine->libvirt_uri);
+  configuration->set_emulate_processor(engine->engine == Engine::kLibvirt && kvm_problem());
   configuration->set_started_at_ns(child->started_at_ns());
 
   ConsoleSession session(*child);

@@ -21,7 +21,11 @@ struct RunOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> rootfs;
   std::optional<std::string> disk;
+  std::optional<std::string> append = {};
+  std::optional<std::string> world;
   std::optional<std::string> report;
+  // As parse_engine() reads it.
+  std::string engine = "auto";
   std::vector<std::string> command;
   std::string log_level;
 };

@@ -88,7 +88,7 @@ Result<StartedProcess> start_served_process(const ServedProcessOptions& options)
   SpawnSettings settings;
   configure(settings, listener.get(), options.folder + "/" + kProcessLogName);
 
-  std::string name = "ensemble-vmm";
+  std::string name = options.executable.substr(options.executable.rfind('/') + 1);
   std::string log_level = "--log-level=" + options.log_level;
   std::string serve = serve_argument(options.folder);
   std::array<char*, 4> arguments = {name.data(), log_level.data(), serve.data(), nullptr};

@@ -27,7 +27,7 @@ struct StartedProcess {
 };
 
 struct ServedProcessOptions {
-  // ensemble-vmm.
+  // ensemble-vmm, or another that speaks as it does.
   std::string executable;
   // An existing directory for this process alone. What an earlier one left there under the names
   // above is replaced, but for the logs, which go on.

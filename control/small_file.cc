@@ -6,18 +6,25 @@
 #include <array>
 #include <cerrno>
 
-#include "vmm/file_descriptor.h"
-
 namespace ensemble::control {
+namespace {
+
+constexpr std::size_t kMostMiB = 16;
+
+}  // namespace
 
 Result<std::string> read_small_file(const std::string& path) {
   const vmm::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) {
     return std::unexpected(Error::from_errno("cannot open '" + path + "'", errno));
   }
+  return read_small_file(file, path);
+}
+
+Result<std::string> read_small_file(const vmm::FileDescriptor& file, const std::string& path) {
   std::string content;
   std::array<char, 4096> chunk;
-  for (;;) {
+  while (content.size() <= kMostMiB << 20) {
     const ssize_t count = ::read(file.get(), chunk.data(), chunk.size());
     if (count == 0) {
       return content;
@@ -28,6 +35,7 @@ Result<std::string> read_small_file(const std::string& path) {
       return std::unexpected(Error::from_errno("cannot read '" + path + "'", errno));
     }
   }
+  return fail("'{}' has more than {} MiB", path, kMostMiB);
 }
 
 }  // namespace ensemble::control

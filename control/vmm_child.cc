@@ -64,12 +64,13 @@ Result<VmmChild> VmmChild::spawn(const Options& options) {
   SpawnSettings settings;
   configure(settings, control->theirs.get(), console->theirs.get());
 
-  std::string name = "ensemble-vmm";
+  std::string name = options.executable.substr(options.executable.rfind('/') + 1);
   std::string log_level = "--log-level=" + options.log_level;
   std::string parent = fmt::format("--parent={}", ::getpid());
   std::array<char*, 4> arguments = {name.data(), log_level.data(), parent.data(), nullptr};
 
   VmmChild child;
+  child.name_ = name;
   child.started_at_ns_ = monotonic_ns();
   const int error_number = settings.spawn(child.process_, options.executable, arguments.data());
   if (error_number != 0) {
@@ -83,7 +84,8 @@ Result<VmmChild> VmmChild::spawn(const Options& options) {
 }
 
 VmmChild::VmmChild(VmmChild&& other) noexcept
-    : process_(std::exchange(other.process_, -1)),
+    : name_(std::move(other.name_)),
+      process_(std::exchange(other.process_, -1)),
       control_(std::move(other.control_)),
       console_(std::move(other.console_)),
       started_at_ns_(other.started_at_ns_) {}
@@ -110,11 +112,11 @@ std::optional<std::string> VmmChild::wait() {
   }
   process_ = -1;
   if (WIFSIGNALED(status)) {
-    return fmt::format("ensemble-vmm was killed by signal {} ({})", WTERMSIG(status),
+    return fmt::format("{} was killed by signal {} ({})", name_, WTERMSIG(status),
                        ::strsignal(WTERMSIG(status)));
   }
   if (WEXITSTATUS(status) != 0) {
-    return fmt::format("ensemble-vmm ended with exit code {}", WEXITSTATUS(status));
+    return fmt::format("{} ended with exit code {}", name_, WEXITSTATUS(status));
   }
   return std::nullopt;
 }

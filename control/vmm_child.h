@@ -49,6 +49,7 @@ class VmmChild {
  private:
   VmmChild() = default;
 
+  std::string name_;  // Of the executable, without its directory.
   pid_t process_ = -1;
   vmm::FileDescriptor control_;
   vmm::FileDescriptor console_;

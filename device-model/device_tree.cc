@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint32_t kIoApicPhandle = 1;
 constexpr std::uint32_t kMachineControlPhandle = 2;
 constexpr std::uint32_t kBatteryPhandle = 3;
+constexpr std::uint32_t kGpioPhandle = 4;
 
 // Values of the Linux input event codes that bindings ask for.
 constexpr std::uint32_t kRelativeWheelAxis = 8;  // REL_WHEEL
@@ -21,6 +22,9 @@ constexpr std::uint32_t kSwitchEvent = 5;        // EV_SW
 constexpr std::uint32_t kDockSwitch = 5;         // SW_DOCK
 
 constexpr std::uint32_t kEdgeRising = 1;
+constexpr std::uint32_t kEdgeFalling = 2;
+constexpr std::uint32_t kLevelHigh = 4;
+constexpr std::uint32_t kLevelLow = 8;
 
 std::uint32_t high(std::uint64_t value) {
   return static_cast<std::uint32_t>(value >> 32);
@@ -108,6 +112,58 @@ void write_power_commands(DeviceTreeWriter& tree) {
   write_command("reboot", "syscon-reboot", 0x7777);
 }
 
+std::uint32_t trigger_cell(Trigger trigger) {
+  switch (trigger) {
+    case Trigger::kEdgeFalling:
+      return kEdgeFalling;
+    case Trigger::kLevelHigh:
+      return kLevelHigh;
+    case Trigger::kLevelLow:
+      return kLevelLow;
+    case Trigger::kEdgeRising:
+      break;
+  }
+  return kEdgeRising;
+}
+
+void write_controller(DeviceTreeWriter& tree, const char* compatible,
+                      const ControllerNode& controller) {
+  tree.string("compatible", compatible);
+  write_register(tree, controller.address, controller.size);
+  tree.cells("interrupts", {controller.gsi, trigger_cell(controller.trigger)});
+}
+
+void write_gpio(DeviceTreeWriter& tree, const ControllerNode& gpio) {
+  tree.node(fmt::format("gpio@{:x}", gpio.address), [&] {
+    write_controller(tree, "amd,kerncz-gpio", gpio);
+    tree.flag("gpio-controller");
+    tree.cell("#gpio-cells", 2);
+    tree.flag("interrupt-controller");
+    tree.cell("#address-cells", 0);
+    tree.cell("#interrupt-cells", 2);
+    tree.cell("phandle", kGpioPhandle);
+  });
+}
+
+void write_i2c(DeviceTreeWriter& tree, const I2cControllerNode& bus) {
+  tree.node(fmt::format("i2c@{:x}", bus.controller.address), [&] {
+    write_controller(tree, "snps,designware-i2c", bus.controller);
+    tree.cell("clock-frequency", bus.clock);
+    write_cell_counts(tree, 1, 0);
+    for (const ChipNode& chip : bus.chips) {
+      const std::string name = chip.compatible.substr(chip.compatible.find(',') + 1);
+      tree.node(fmt::format("{}@{:x}", name, chip.address), [&] {
+        tree.string("compatible", chip.compatible);
+        tree.cell("reg", chip.address);
+        if (chip.interrupt_pin) {
+          tree.cell("interrupt-parent", kGpioPhandle);
+          tree.cells("interrupts", {*chip.interrupt_pin, trigger_cell(chip.trigger)});
+        }
+      });
+    }
+  });
+}
+
 void write_soc(DeviceTreeWriter& tree, const MachineDescription& machine) {
   tree.node("soc", [&] {
     tree.string("compatible", "simple-bus");
@@ -122,7 +178,9 @@ void write_soc(DeviceTreeWriter& tree, const MachineDescription& machine) {
       write_register(tree, kIoApicAddress, kIoApicSize);
       tree.cell("phandle", kIoApicPhandle);
     });
-    write_machine_control(tree);
+    if (machine.power == PowerControl::kMachineControl) {
+      write_machine_control(tree);
+    }
     for (const VirtioNode& device : machine.virtio) {
       tree.node(virtio_node_name(device), [&] {
         tree.string("compatible", "virtio,mmio");
@@ -136,10 +194,16 @@ void write_soc(DeviceTreeWriter& tree, const MachineDescription& machine) {
         });
       });
     }
+    if (machine.gpio) {
+      write_gpio(tree, *machine.gpio);
+    }
+    for (const I2cControllerNode& bus : machine.i2c) {
+      write_i2c(tree, bus);
+    }
   });
 }
 
-void write_isa(DeviceTreeWriter& tree) {
+void write_isa(DeviceTreeWriter& tree, const MachineDescription& machine) {
   tree.node("isa", [&] {
     tree.string("compatible", "isa");
     write_cell_counts(tree, 2, 1);
@@ -150,6 +214,12 @@ void write_isa(DeviceTreeWriter& tree) {
       tree.cells("interrupts", {kSerialGsi, kEdgeRising});
       tree.cell("clock-frequency", 1'843'200);
     });
+    if (machine.power == PowerControl::kPort) {
+      tree.node(fmt::format("power-port@{:x}", kPowerPort), [&] {
+        tree.string("compatible", "ensemble,power-port");
+        tree.cells("reg", {1, kPowerPort, 1});
+      });
+    }
   });
 }
 
@@ -325,8 +395,10 @@ Result<std::vector<std::byte>> encode_device_tree(const MachineDescription& mach
   write_memory(tree, machine);
   write_chosen(tree, machine);
   write_soc(tree, machine);
-  write_power_commands(tree);
-  write_isa(tree);
+  if (machine.power == PowerControl::kMachineControl) {
+    write_power_commands(tree);
+  }
+  write_isa(tree, machine);
   write_product(tree, machine.product);
   return tree.finish();
 }

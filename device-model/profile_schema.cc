@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "device-model/machine_layout.h"
 #include "device-model/schema.h"
 
 namespace ensemble::device {
@@ -17,7 +18,7 @@ using schema::quantity_range;
 using enum schema::Presence;
 
 constexpr std::size_t kMaximumSensors = 64;
-constexpr std::size_t kMaximumBuses = 8;
+constexpr std::size_t kMaximumBuses = kI2cGsis.size();
 constexpr std::size_t kMaximumGroups = 32;
 constexpr std::size_t kMaximumServices = 64;
 
@@ -61,9 +62,9 @@ Result<void> check_names(const YamlNode& node, std::string_view expected, std::s
 // The names of the chips of a role, for errors.
 std::vector<std::string_view> chip_names(ChipRole role) {
   std::vector<std::string_view> names;
-  for (const ChipModel& model : chip_catalogue()) {
-    if (model.role == role) {
-      names.push_back(model.name);
+  for (const ChipModel* model : chip_catalogue()) {
+    if (model->role == role) {
+      names.push_back(model->name);
     }
   }
   return names;
@@ -77,8 +78,8 @@ Result<void> read_chip_model(const YamlNode& node, Chip& chip) {
   chip.model = find_chip(*name);
   if (chip.model == nullptr) {
     std::vector<std::string_view> known;
-    for (const ChipModel& model : chip_catalogue()) {
-      known.push_back(model.name);
+    for (const ChipModel* model : chip_catalogue()) {
+      known.push_back(model->name);
     }
     return fail_at(node.location, schema::describe_unknown("chip", *name, known));
   }

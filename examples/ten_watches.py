@@ -3,7 +3,7 @@
 
 It needs a daemon (`ensembled &`), Debian's python3-grpcio and python3-protobuf, and the API's modules,
 which the build generates; elsewhere `protoc --python_out --grpc_python_out` makes them of
-control/proto/ensemble/v1/*.proto:
+control/proto/ensemble/v1/*.proto (the package ensemble-dev has them in /usr/share/ensemble/proto):
 
     PYTHONPATH=build/release/tests/control/api/generated examples/ten_watches.py
 """

@@ -87,7 +87,9 @@ def build(preset, *targets):
 
 def skip_reason(text):
     match = re.search(r": Skipped\n(.*?)\n(?:\n|\[)", text, re.DOTALL)
-    return " ".join(match.group(1).split()) if match else "no reason was given"
+    if match:
+        return " ".join(match.group(1).split())
+    return (text.strip().splitlines() or ["no reason was given"])[-1]
 
 
 def run_ctest_once(log, preset, *arguments, environment=None):

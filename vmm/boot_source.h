@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "vmm/error.h"
+
 namespace ensemble::vmm {
 
 // Something that the guest finds in memory at its start, by `name`.
@@ -20,11 +22,23 @@ struct BootModule {
   std::vector<std::byte> contents = {};  // the contents themselves (kCopied only).
 };
 
+// ACPI tables that were made for a place in guest memory.
+struct AcpiTables {
+  uint64_t address = 0;                  // In the range that PCs reserve below 1 MiB.
+  std::vector<std::byte> contents = {};  // The RSDP first; empty: there are none.
+};
+
 // What a machine starts from.
 struct BootSource {
-  std::string kernel_path = {};          // A PVH ELF (on x86-64).
+  // A PVH ELF, or Linux's own image ("bzImage"), which takes one module at most: its initial RAM
+  // disk (on x86-64).
+  std::string kernel_path = {};
   std::string command_line = {};         // At most 2,047 bytes; no NUL.
   std::vector<BootModule> modules = {};  // At most 16.
+  AcpiTables acpi = {};
 };
+
+// Whether command line and modules are within the limits above.
+Result<void> check_boot_source(const BootSource& source);
 
 }  // namespace ensemble::vmm

@@ -138,6 +138,10 @@ Result<std::unique_ptr<InterruptLine>> Machine::make_interrupt_line(uint32_t gsi
   return vm_->make_interrupt_line(gsi);
 }
 
+Result<std::unique_ptr<LevelInterruptLine>> Machine::make_level_interrupt_line(uint32_t gsi) {
+  return vm_->make_level_interrupt_line(gsi);
+}
+
 Result<void> Machine::load(const BootSource& source) {
   if (auto loaded = arch::load(memory_, source, vcpus_.front()->fd()); !loaded) {
     return loaded;

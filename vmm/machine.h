@@ -71,6 +71,9 @@ class Machine {
   // An edge-triggered line to the I/O APIC pin `gsi` (0 to 23). Each pin only once.
   Result<std::unique_ptr<InterruptLine>> make_interrupt_line(uint32_t gsi);
 
+  // A level-triggered line to such a pin.
+  Result<std::unique_ptr<LevelInterruptLine>> make_level_interrupt_line(uint32_t gsi);
+
   // Puts kernel, modules and start information into memory and vCPU 0 at the kernel's entry. Call
   // once, before start.
   Result<void> load(const BootSource& source);

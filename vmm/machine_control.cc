@@ -17,6 +17,16 @@ constexpr uint32_t kPass = 0x5555;
 constexpr uint32_t kFail = 0x3333;
 constexpr uint32_t kReset = 0x7777;
 
+// Registers of 8 bits, as the hardware-reduced profile of ACPI has them (ACPI 6.4, 4.8.3.6 and
+// 4.8.3.7).
+constexpr uint64_t kSleepControl = 0x30;
+constexpr uint64_t kResetControl = 0x32;
+constexpr uint8_t kSleepEnable = 1 << 5;
+constexpr uint8_t kSleepTypeShift = 2;
+constexpr uint8_t kSleepTypeMask = 7;
+constexpr uint8_t kSleepTypeOff = 5;
+constexpr uint8_t kResetNow = 1;
+
 constexpr uint32_t kVersionWithMissedCalls = 2;
 
 }  // namespace
@@ -31,6 +41,10 @@ void MachineControl::read(uint64_t, std::span<std::byte> data) {
 
 void MachineControl::write(uint64_t offset, std::span<const std::byte> data) {
   uint32_t value = 0;
+  if (data.size() == 1) {
+    write_acpi(offset, std::to_integer<uint8_t>(data[0]));
+    return;
+  }
   if (data.size() != sizeof(value)) {
     return;
   }
@@ -59,6 +73,15 @@ void MachineControl::write(uint64_t offset, std::span<const std::byte> data) {
     latch.low = value;
   } else {
     latch.value = uint64_t{value} << 32 | latch.low;
+  }
+}
+
+void MachineControl::write_acpi(uint64_t offset, uint8_t value) {
+  if (offset == kResetControl && value == kResetNow) {
+    handlers_.reset();
+  } else if (offset == kSleepControl && (value & kSleepEnable) != 0 &&
+             ((value >> kSleepTypeShift) & kSleepTypeMask) == kSleepTypeOff) {
+    handlers_.power_off(0);
   }
 }
 

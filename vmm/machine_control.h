@@ -12,8 +12,8 @@
 namespace ensemble::vmm {
 
 // The machine control device of docs/machine.md: power-off, reset, milestones of the guest's start,
-// and the system calls that it missed. 32-bit registers; accesses of other widths are ignored, and
-// reads are zero.
+// and the system calls that it missed. 32-bit registers, and 8-bit ones for ACPI; accesses of other
+// widths are ignored, and reads are zero.
 class MachineControl final : public BusDevice, public Stateful {
  public:
   static constexpr uint64_t kSize = 0x1000;
@@ -50,6 +50,7 @@ class MachineControl final : public BusDevice, public Stateful {
 
  private:
   void finish(uint32_t value);
+  void write_acpi(uint64_t offset, uint8_t value);
   void count_missed_call(uint32_t count);
 
   struct Latch {

@@ -16,6 +16,26 @@ class IrqfdLine final : public InterruptLine {
   EventFd event_;
 };
 
+class KvmLevelLine final : public LevelInterruptLine {
+ public:
+  KvmLevelLine(std::shared_ptr<Vm> vm, uint32_t gsi) : vm_(std::move(vm)), gsi_(gsi) {}
+
+  void set_level(bool high) override {
+    if (high != high_) {
+      high_ = high;
+      kvm_irq_level request = {};
+      request.irq = gsi_;
+      request.level = high ? 1 : 0;
+      ::ioctl(vm_->fd(), KVM_IRQ_LINE, &request);
+    }
+  }
+
+ private:
+  std::shared_ptr<Vm> vm_;
+  const uint32_t gsi_;
+  bool high_ = false;
+};
+
 kvm_ioeventfd describe(const DoorbellAddress& address, int fd) {
   kvm_ioeventfd request = {};
   request.addr = address.guest_address;
@@ -103,12 +123,27 @@ Result<void> Vm::add_memory(const GuestMemory& memory) {
   return {};
 }
 
-Result<std::unique_ptr<InterruptLine>> Vm::make_interrupt_line(uint32_t gsi) {
+Result<void> Vm::check_free(uint32_t gsi) const {
   if (gsi >= kGsiCount) {
     return fail("there is no interrupt pin {}: the I/O APIC has pins 0 to {}", gsi, kGsiCount - 1);
   }
   if (lines_.test(gsi)) {
     return fail("interrupt pin {} already belongs to another device", gsi);
+  }
+  return {};
+}
+
+Result<std::unique_ptr<LevelInterruptLine>> Vm::make_level_interrupt_line(uint32_t gsi) {
+  if (auto checked = check_free(gsi); !checked) {
+    return std::unexpected(checked.error());
+  }
+  lines_.set(gsi);
+  return std::make_unique<KvmLevelLine>(shared_from_this(), gsi);
+}
+
+Result<std::unique_ptr<InterruptLine>> Vm::make_interrupt_line(uint32_t gsi) {
+  if (auto checked = check_free(gsi); !checked) {
+    return std::unexpected(checked.error());
   }
   auto event = EventFd::create();
   if (!event) {

@@ -33,6 +33,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
   // A line to the pin `gsi`, below kGsiCount; each only once.
   Result<std::unique_ptr<InterruptLine>> make_interrupt_line(uint32_t gsi);
 
+  // The same for a device that holds its line until it is served.
+  Result<std::unique_ptr<LevelInterruptLine>> make_level_interrupt_line(uint32_t gsi);
+
   // A doorbell whose handler runs on `loop`, which outlives it.
   Result<std::unique_ptr<Doorbell>> make_doorbell(EventLoop& loop, const DoorbellAddress& address,
                                                   std::function<void()> handler);
@@ -40,6 +43,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
  private:
   Vm(std::shared_ptr<Kvm> kvm, FileDescriptor descriptor)
       : kvm_(std::move(kvm)), descriptor_(std::move(descriptor)) {}
+
+  Result<void> check_free(uint32_t gsi) const;
 
   std::shared_ptr<Kvm> kvm_;
   FileDescriptor descriptor_;

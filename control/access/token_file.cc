@@ -25,9 +25,12 @@ constexpr const char* kHeading =
     "# Bearer tokens of ensembled, by their digests; `ensemble token` writes this file.\n";
 constexpr std::size_t kLongestName = 63;
 
-Result<void> check_owner(const std::string& path) {
+// The file, if its owner and mode say that nobody else can have written it.
+Result<vmm::FileDescriptor> open_checked(const std::string& path) {
+  // Not waiting for a pipe's other end.
+  vmm::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
+  if (!file || ::fstat(file.get(), &status) != 0) {
     return std::unexpected(Error::from_errno("cannot use the tokens in '" + path + "'", errno));
   }
   if (!S_ISREG(status.st_mode)) {
@@ -41,11 +44,11 @@ Result<void> check_owner(const std::string& path) {
     return fail("'{}' can be written by other users (mode {:04o}): `chmod 600` it", path,
                 status.st_mode & 07777);
   }
-  return {};
+  return file;
 }
 
-Result<Digest> parse_digest(const std::string& text) {
-  Digest digest;
+Result<Sha256Digest> parse_digest(const std::string& text) {
+  Sha256Digest digest;
   bool good = text.size() == 2 * digest.size();
   for (std::size_t i = 0; good && i < digest.size(); ++i) {
     const char* begin = text.data() + 2 * i;
@@ -53,7 +56,7 @@ Result<Digest> parse_digest(const std::string& text) {
     good = failed == std::errc() && end == begin + 2;
   }
   return good
-             ? Result<Digest>(digest)
+             ? Result<Sha256Digest>(digest)
              : fail("sha256: {} characters, of which not all are hexadecimal digits; wanted are 64",
                     text.size());
 }
@@ -136,8 +139,7 @@ std::string to_yaml(const std::vector<Token>& tokens) {
   for (const Token& token : tokens) {
     out << YAML::BeginMap;
     out << YAML::Key << "name" << YAML::Value << YAML::DoubleQuoted << token.name;
-    out << YAML::Key << "sha256" << YAML::Value
-        << fmt::format("{:02x}", fmt::join(token.sha256, ""));
+    out << YAML::Key << "sha256" << YAML::Value << to_hexadecimal(token.sha256);
     out << YAML::Key << "role" << YAML::Value << std::string(to_string(token.role));
     out << YAML::Key << "created" << YAML::Value << format_time(token.created);
     out << YAML::Key << "expires" << YAML::Value
@@ -186,10 +188,11 @@ Result<void> write(const std::string& path, const std::vector<Token>& tokens) {
 }  // namespace
 
 Result<std::vector<Token>> read_tokens(const std::string& path) {
-  if (auto checked = check_owner(path); !checked) {
-    return std::unexpected(checked.error());
+  const auto file = open_checked(path);
+  if (!file) {
+    return std::unexpected(file.error());
   }
-  const auto text = read_small_file(path);
+  const auto text = read_small_file(*file, path);
   if (!text) {
     return std::unexpected(text.error());
   }

@@ -3,7 +3,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <nettle/memops.h>
-#include <nettle/sha2.h>
 #include <sys/random.h>
 
 #include <cerrno>
@@ -19,17 +18,8 @@ Result<std::string> make_token_text() {
   return fmt::format("ens_{:02x}", fmt::join(bytes, ""));
 }
 
-Digest sha256_of(std::string_view text) {
-  sha256_ctx context;
-  ::sha256_init(&context);
-  ::sha256_update(&context, text.size(), reinterpret_cast<const std::uint8_t*>(text.data()));
-  Digest digest;
-  ::sha256_digest(&context, digest.size(), digest.data());
-  return digest;
-}
-
 const Token* find_token(const std::vector<Token>& tokens, std::string_view text) {
-  const Digest digest = sha256_of(text);
+  const Sha256Digest digest = sha256_of(text);
   const Token* found = nullptr;
   for (const Token& token : tokens) {
     if (::memeql_sec(token.sha256.data(), digest.data(), digest.size()) != 0) {

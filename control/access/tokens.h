@@ -1,26 +1,24 @@
 #pragma once
 
-#include <array>
 #include <chrono>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/access/role.h"
+#include "control/sha256.h"
 #include "vmm/error.h"
 
 namespace ensemble::control {
 
 using WallTime = std::chrono::sys_seconds;
-using Digest = std::array<std::uint8_t, 32>;
 
 // What is kept of a bearer token. The token itself is known to its owner only: 256 random bits,
 // which need no slow digest.
 struct Token {
   std::string name;
-  Digest sha256{};
+  Sha256Digest sha256{};
   Role role = Role::kViewer;
   WallTime created;
   // Absent: it never expires.
@@ -29,8 +27,6 @@ struct Token {
 
 // A new token's text: "ens_" and 64 hexadecimal digits from the host's random source.
 Result<std::string> make_token_text();
-
-Digest sha256_of(std::string_view text);
 
 // The token with this text, expired or not; null: there is none. Takes as long whichever it is.
 const Token* find_token(const std::vector<Token>& tokens, std::string_view text);

@@ -7,21 +7,15 @@
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <utility>
+
+#include "control/printable.h"
 
 namespace ensemble::control {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
 constexpr std::size_t kBarWidth = 24;
-
-std::string hexadecimal(std::string_view bytes) {
-  std::string text;
-  for (const char byte : bytes) {
-    text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  }
-  return text;
-}
+constexpr int kFailed = 125;
 
 std::string amount(double bytes) {
   static constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -33,16 +27,6 @@ std::string amount(double bytes) {
 }
 
 }  // namespace
-
-void Digest::add(std::string_view bytes) {
-  sha256_update(&context_, bytes.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()));
-}
-
-std::string Digest::finish() {
-  std::string digest(SHA256_DIGEST_SIZE, '\0');
-  sha256_digest(&context_, digest.size(), reinterpret_cast<std::uint8_t*>(digest.data()));
-  return digest;
-}
 
 Result<DevicePath> parse_device_path(const std::string& text) {
   const std::size_t colon = text.find(':');
@@ -60,7 +44,9 @@ std::string last_part(std::string_view path) {
   return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
 }
 
-std::string copied_as_json(const std::vector<CopiedFile>& files) {
+namespace {
+
+std::string as_json(const std::vector<CopiedFile>& files) {
   auto list = nlohmann::ordered_json::array();
   for (const CopiedFile& each : files) {
     list.push_back({{"device", each.device},
@@ -68,15 +54,32 @@ std::string copied_as_json(const std::vector<CopiedFile>& files) {
                     {"file", each.file},
                     {"bytes", each.bytes},
                     {"resumedFrom", each.resumed_from},
-                    {"sha256", hexadecimal(each.sha256)},
+                    {"sha256", to_hexadecimal(each.sha256)},
                     {"seconds", each.seconds}});
   }
   return list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-Progress::Progress(std::string name, std::uint64_t size, std::uint64_t done)
+}  // namespace
+
+int finish_copying(const std::vector<CopiedFile>& files, bool json, const Result<void>& done) {
+  if (json) {
+    fmt::print("{}", as_json(files));
+  }
+  if (!done) {
+    fmt::print(stderr, "ensemble: {}\n", printable(done.error().message()));
+  }
+  return done && std::fflush(stdout) == 0 ? 0 : kFailed;
+}
+
+void leave_out(const std::string& path) {
+  fmt::print(stderr, "ensemble: '{}' is no file that can be copied, and is left out\n",
+             printable(path));
+}
+
+Progress::Progress(std::string_view name, std::uint64_t size, std::uint64_t done)
     : is_shown_(::isatty(STDERR_FILENO) == 1),
-      name_(std::move(name)),
+      name_(printable(name)),
       size_(size),
       first_(done),
       done_(done) {}

@@ -1,28 +1,15 @@
 #pragma once
 
-#include <nettle/sha2.h>
-
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "control/sha256.h"
 #include "vmm/error.h"
 
 namespace ensemble::control {
-
-// A SHA-256 as its bytes come.
-class Digest {
- public:
-  Digest() { sha256_init(&context_); }
-  void add(std::string_view bytes);
-  // 32 bytes.
-  std::string finish();
-
- private:
-  sha256_ctx context_;
-};
 
 // A path in a device, as a user writes it: DEVICE:PATH.
 struct DevicePath {
@@ -41,16 +28,21 @@ struct CopiedFile {
   std::string file;
   std::uint64_t bytes = 0;
   std::uint64_t resumed_from = 0;
-  // 32 bytes.
-  std::string sha256;
+  Sha256Digest sha256{};
   double seconds = 0;
 };
-std::string copied_as_json(const std::vector<CopiedFile>& files);
+
+// Tells programs what was copied if they want to know, and people why no more was. Gives the exit
+// code.
+int finish_copying(const std::vector<CopiedFile>& files, bool json, const Result<void>& done);
+
+// Tells that what has this path is not copied.
+void leave_out(const std::string& path);
 
 // How far a copy is, on standard error where that is a terminal.
 class Progress {
  public:
-  Progress(std::string name, std::uint64_t size, std::uint64_t done);
+  Progress(std::string_view name, std::uint64_t size, std::uint64_t done);
   ~Progress();
   void advance(std::size_t bytes);
 

@@ -8,64 +8,103 @@
 
 namespace ensemble::control {
 
-void add_address_options(CLI::App& app, AddressOptions& options) {
-  const char* const kGroup = "Where the daemon is";
-  app.add_option("--socket", options.socket, "Its Unix socket")
-      ->envname("ENSEMBLE_SOCKET")
-      ->group(kGroup);
-  app.add_option("--address", options.address, "HOST:PORT, its TCP port instead")
-      ->envname("ENSEMBLE_ADDRESS")
-      ->group(kGroup);
-  app.add_option("--token-file", options.token_file,
-                 "A file with a bearer token, for TCP; ENSEMBLE_TOKEN may hold one instead")
-      ->envname("ENSEMBLE_TOKEN_FILE")
-      ->group(kGroup);
-  app.add_option("--tls-ca", options.tls_ca, "Whom its certificate must come from, PEM")
-      ->envname("ENSEMBLE_TLS_CA")
-      ->group(kGroup);
-  app.add_option("--tls-certificate", options.tls_certificate, "This client's certificate, PEM")
-      ->envname("ENSEMBLE_TLS_CERTIFICATE")
-      ->group(kGroup);
-  app.add_option("--tls-key", options.tls_key, "The certificate's key, PEM")
-      ->envname("ENSEMBLE_TLS_KEY")
-      ->group(kGroup);
+namespace {
+
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
 }
 
-Result<DaemonAddress> find_daemon(const AddressOptions& options) {
-  DaemonAddress address{.socket = options.socket.empty() ? daemon_socket() : options.socket,
-                        .tcp = options.address,
+// What an option says, else the environment.
+std::string either(const std::string& option, const char* variable) {
+  return option.empty() ? environment(variable) : option;
+}
+
+Result<void> read_into(std::string& content, const std::string& path) {
+  if (!path.empty()) {
+    auto read = read_small_file(path);
+    if (!read) {
+      return std::unexpected(read.error());
+    }
+    content = std::move(*read);
+  }
+  return {};
+}
+
+Result<void> find_token(const AddressOptions& options, std::string& token) {
+  token = options.token_file.empty() ? environment("ENSEMBLE_TOKEN") : "";
+  if (token.empty()) {
+    const auto read = read_into(token, either(options.token_file, "ENSEMBLE_TOKEN_FILE"));
+    if (!read) {
+      return read;
+    }
+  }
+  token.erase(token.find_last_not_of(" \r\n") + 1);
+  if (token.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
+    return fail("the bearer token is not one: tokens begin with ens_");
+  }
+  return {};
+}
+
+Result<DaemonAddress> at_port(const AddressOptions& options, std::string port) {
+  const std::string certificate = either(options.tls_certificate, "ENSEMBLE_TLS_CERTIFICATE");
+  const std::string key = either(options.tls_key, "ENSEMBLE_TLS_KEY");
+  if (certificate.empty() != key.empty()) {
+    return fail("--tls-certificate and --tls-key belong together, and {} is missing",
+                key.empty() ? "--tls-key" : "--tls-certificate");
+  }
+  DaemonAddress address{.socket = {},
+                        .tcp = std::move(port),
                         .token = {},
                         .tls_ca = {},
                         .tls_certificate = {},
                         .tls_key = {}};
-  if (options.tls_certificate.empty() != options.tls_key.empty()) {
-    return fail("--tls-certificate and --tls-key belong together, and {} is missing",
-                options.tls_key.empty() ? "--tls-key" : "--tls-certificate");
+  auto read = find_token(options, address.token);
+  read = read ? read_into(address.tls_ca, either(options.tls_ca, "ENSEMBLE_TLS_CA")) : read;
+  read = read ? read_into(address.tls_certificate, certificate) : read;
+  read = read ? read_into(address.tls_key, key) : read;
+  return read ? Result<DaemonAddress>(std::move(address)) : std::unexpected(read.error());
+}
+
+}  // namespace
+
+void add_address_options(CLI::App& app, AddressOptions& options) {
+  const char* const kGroup = "Where the daemon is";
+  CLI::Option* const socket =
+      app.add_option("--socket", options.socket, "Its Unix socket; else ENSEMBLE_SOCKET says it");
+  const auto add_for_port = [&](const char* name, std::string& value, const char* text) {
+    app.add_option(name, value, text)->group(kGroup)->excludes(socket);
+  };
+  socket->group(kGroup);
+  add_for_port("--address", options.address,
+               "HOST:PORT, its TCP port instead; else ENSEMBLE_ADDRESS says it");
+  add_for_port("--token-file", options.token_file,
+               "A file with a bearer token, for TCP; else ENSEMBLE_TOKEN has one, or "
+               "ENSEMBLE_TOKEN_FILE says the file");
+  add_for_port("--tls-ca", options.tls_ca,
+               "Whom its certificate must come from, PEM; else ENSEMBLE_TLS_CA says it");
+  add_for_port("--tls-certificate", options.tls_certificate,
+               "This client's certificate, PEM; else ENSEMBLE_TLS_CERTIFICATE says it");
+  add_for_port("--tls-key", options.tls_key,
+               "The certificate's key, PEM; else ENSEMBLE_TLS_KEY says it");
+}
+
+Result<DaemonAddress> find_daemon(const AddressOptions& options) {
+  std::string port =
+      options.socket.empty() ? either(options.address, "ENSEMBLE_ADDRESS") : std::string();
+  if (!port.empty()) {
+    return at_port(options, std::move(port));
   }
-  const std::pair<const std::string&, std::string*> files[] = {
-      {options.token_file, &address.token},
-      {options.tls_ca, &address.tls_ca},
-      {options.tls_certificate, &address.tls_certificate},
-      {options.tls_key, &address.tls_key}};
-  for (const auto& [path, content] : files) {
-    if (!path.empty()) {
-      auto read = read_small_file(path);
-      if (!read) {
-        return std::unexpected(read.error());
-      }
-      *content = std::move(*read);
-    }
+  if (!options.token_file.empty() || !options.tls_ca.empty() || !options.tls_certificate.empty() ||
+      !options.tls_key.empty()) {
+    return fail("tokens and certificates are for a daemon's TCP port: --address says which");
   }
-  if (const char* token = std::getenv("ENSEMBLE_TOKEN");
-      address.token.empty() && token != nullptr) {
-    address.token = token;
-  }
-  address.token.erase(address.token.find_last_not_of(" \r\n") + 1);
-  if (address.token.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") !=
-      std::string::npos) {
-    return fail("the bearer token is not one: tokens begin with ens_");
-  }
-  return address;
+  return DaemonAddress{.socket = options.socket.empty() ? daemon_socket() : options.socket,
+                       .tcp = {},
+                       .token = {},
+                       .tls_ca = {},
+                       .tls_certificate = {},
+                       .tls_key = {}};
 }
 
 }  // namespace ensemble::control

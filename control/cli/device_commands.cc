@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 
+#include "control/engine.h"
 #include "control/memory_size.h"
 
 namespace ensemble::control {
@@ -90,6 +91,14 @@ Result<v1::CreateDeviceRequest> make_request(const UpOptions& options) {
       return std::unexpected(memory.error().with_context("--memory"));
     }
     spec.set_memory_bytes(*memory);
+  }
+  auto engine = parse_engine(options.engine);
+  if (!engine) {
+    return std::unexpected(engine.error().with_context("--engine"));
+  }
+  if (engine->engine != Engine::kAutomatic) {
+    spec.set_engine(engine->engine == Engine::kLibvirt ? v1::ENGINE_LIBVIRT : v1::ENGINE_ENSEMBLE);
+    spec.set_libvirt_uri(engine->libvirt_uri);
   }
   if (auto set = set_files(options, spec); !set) {
     return std::unexpected(set.error());
@@ -218,6 +227,18 @@ int DeviceCommands::list(const Selection& selection, bool running_only, ListForm
     fmt::print(stderr, "There is no such device; `ensemble up phone` makes one.\n");
   }
   return print(list_devices_as(*devices, format, colours_wanted())) ? 0 : kFailed;
+}
+
+int DeviceCommands::print_names() {
+  const auto devices = find({});
+  if (!devices) {
+    return complain(devices.error());
+  }
+  std::string names;
+  for (const v1::Device& device : *devices) {
+    names += short_name(device) + "\n";
+  }
+  return print(names) ? 0 : kFailed;
 }
 
 int DeviceCommands::inspect(const Selection& selection, ListFormat format) {

@@ -30,6 +30,8 @@ struct UpOptions {
   std::optional<std::string> kernel;
   std::optional<std::string> rootfs;
   std::optional<std::string> disk;
+  // As parse_engine() reads it.
+  std::string engine = "auto";
   std::string restart = "never";
   std::vector<std::string> command;
 };
@@ -43,6 +45,8 @@ class DeviceCommands {
   // Makes and starts devices; prints their names.
   int up(const UpOptions& options);
   int list(const Selection& selection, bool running_only, ListFormat format);
+  // The devices' names, one a line, for completions.
+  int print_names();
   int inspect(const Selection& selection, ListFormat format);
   int events(const Selection& selection, bool json);
   int logs(const std::string& name, bool follow, std::uint32_t lines, bool of_process);

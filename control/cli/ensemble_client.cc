@@ -13,21 +13,35 @@
 #include <vector>
 
 #include "control/cli/attach_command.h"
+#include "control/cli/completion.h"
 #include "control/cli/copy_command.h"
 #include "control/cli/daemon_address.h"
 #include "control/cli/device_commands.h"
 #include "control/cli/exec_command.h"
+#include "control/cli/export_command.h"
 #include "control/cli/token_commands.h"
 #include "control/daemon_paths.h"
+#include "control/manual_page.h"
+#include "device-model/profile_loader.h"
 
 namespace ensemble::control {
 namespace {
 
 constexpr int kFailed = 125;
 
+// Verbs that ask no daemon.
+constexpr const char* kWithoutDaemon[] = {"token", "completion", "manual"};
+
 int complain(const std::string& message) {
   fmt::print(stderr, "ensemble: {}\n", message);
   return kFailed;
+}
+
+int print_profiles() {
+  for (const device::ProfileEntry& profile : device::list_profiles()) {
+    fmt::print("{}\n", profile.name);
+  }
+  return 0;
 }
 
 // The verbs, their options and what they do.
@@ -45,9 +59,12 @@ class Verbs {
   void add_lists();
   void add_changes();
   void add_streams();
+  void add_export();
   void add_exec();
   void add_copies();
   void add_tokens();
+  void add_texts();
+  CommandDescription description() const;
   void add_selection(CLI::App& app, const char* names = "DEVICE");
   void add_format(CLI::App& app);
   int change(const DeviceCommands::Action& action) {
@@ -68,9 +85,11 @@ class Verbs {
   bool of_process_ = false;
   std::uint32_t lines_ = 0;
   AttachOptions attach_;
+  ExportOptions export_;
   ExecOptions exec_;
   CopyOptions copy_;
   TokenOptions token_;
+  Shell shell_ = Shell::kBash;
   std::function<int()> action_;
 };
 
@@ -82,9 +101,11 @@ Verbs::Verbs() {
   add_lists();
   add_changes();
   add_streams();
+  add_export();
   add_exec();
   add_copies();
   add_tokens();
+  add_texts();
 }
 
 CLI::App& Verbs::add(const char* name, const char* text, std::function<int()> action) {
@@ -109,9 +130,12 @@ Examples:
   app.add_option("-l,--label", up_.labels, "KEY=VALUE, to find it by; may be given several times");
   app.add_option("--cpus", up_.cpus, "Number of CPUs; default: the profile's");
   app.add_option("--memory", up_.memory, "RAM, such as 512M or 2G; default: the profile's");
-  app.add_option("--kernel", up_.kernel, "PVH ELF kernel to boot instead of Ensemble's");
+  app.add_option("--kernel", up_.kernel, "Kernel to boot instead of Ensemble's: a PVH ELF");
   app.add_option("--rootfs", up_.rootfs, "Root file system to use, a newc cpio archive");
   app.add_option("--disk", up_.disk, "Raw image of a disk, which the device may write");
+  app.add_option("--engine", up_.engine,
+                 "auto, kvm, libvirt or libvirt:URI; auto: QEMU where KVM cannot be used")
+      ->capture_default_str();
   app.add_option("--restart", up_.restart, "When to start it again that stopped by itself")
       ->check(CLI::IsMember({"never", "on-failure", "always"}))
       ->capture_default_str();
@@ -181,6 +205,29 @@ void Verbs::add_streams() {
   events.add_option("-l,--label", selection_.filters,
                     "Only devices with KEY=VALUE, or state=STATE");
   events.add_flag("--json", json_, "One JSON object a line");
+}
+
+void Verbs::add_export() {
+  CLI::App& app = add("export", "Print a device as a domain of libvirt", [this] {
+    const auto xml = export_domain(client_, export_);
+    if (!xml) {
+      return complain(xml.error().message());
+    }
+    fmt::print("{}", *xml);
+    return 0;
+  });
+  app.footer(
+      R"(`virsh define` takes what is printed. The domain boots from a file that is written beside it.
+
+Example:
+  ensemble export watch > watch.xml && virsh -c qemu:///session create watch.xml --console)");
+  app.add_option("NAME", export_.name, "A device of the daemon, a profile, or a profile's file")
+      ->required();
+  app.add_option("--format", export_.format, "libvirt")
+      ->check(CLI::IsMember({"libvirt"}))
+      ->capture_default_str();
+  app.add_option("--initrd", export_.initial_ramdisk,
+                 "The file to boot from; default: NAME.initrd in this directory");
 }
 
 void Verbs::add_exec() {
@@ -277,6 +324,43 @@ Example:
       ->required();
 }
 
+// Texts that are made of the other verbs.
+void Verbs::add_texts() {
+  CLI::App& completion =
+      add("completion", "Print what makes a shell complete this program's words", [this] {
+        fmt::print("{}", completion_script(description(), shell_));
+        return 0;
+      });
+  completion.footer(R"(Debian's package installs them. Without it:
+  source <(ensemble completion bash)
+  ensemble completion zsh > ~/.zsh/_ensemble, in a folder of fpath
+  ensemble completion fish > ~/.config/fish/completions/ensemble.fish)");
+  completion.add_option("SHELL", shell_, "bash, zsh or fish")
+      ->required()
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Shell>{
+          {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}}));
+  add("manual", "Print the manual page", [this] {
+    fmt::print("{}", manual_page(description(), 1, "ensembled(8)"));
+    return 0;
+  }).group("");
+  CLI::App& names = add("names", "Print names, one a line", [this] {
+    return name_ == "devices" ? commands_.print_names() : print_profiles();
+  });
+  names.group("");
+  names.add_option("KIND", name_)->required()->check(CLI::IsMember({"devices", "profiles"}));
+}
+
+CommandDescription Verbs::description() const {
+  CommandDescription whole = describe_command_line();
+  for (CommandDescription& verb : describe(app_).commands) {
+    const auto known = std::ranges::find(whole.commands, verb.name, &CommandDescription::name);
+    if (known != whole.commands.end()) {
+      *known = std::move(verb);
+    }
+  }
+  return whole;
+}
+
 void Verbs::add_selection(CLI::App& app, const char* names) {
   app.add_option(names, selection_.names, "Names of devices, or the first digits of their IDs");
   app.add_option("-l,--label", selection_.filters,
@@ -306,7 +390,10 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
         "only `up` and `exec` take a command behind `--`, and '{}' is there", command.front()));
   }
   (app_.got_subcommand("exec") ? exec_.command : up_.command) = std::move(command);
-  up_.command = std::move(command);
+  const auto is_without_daemon = [this](const char* verb) { return app_.got_subcommand(verb); };
+  if (std::ranges::any_of(kWithoutDaemon, is_without_daemon)) {
+    return action_();
+  }
   auto address = find_daemon(address_);
   if (!address) {
     return complain(address.error().message());

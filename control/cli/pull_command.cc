@@ -18,6 +18,7 @@
 #include "control/cli/copied_files.h"
 #include "control/cli/copy_command.h"
 #include "control/cli/signals.h"
+#include "control/printable.h"
 #include "vmm/file_descriptor.h"
 
 namespace ensemble::control {
@@ -26,7 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kFailed = 125;
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 constexpr std::size_t kMostOfName = 200;
 constexpr int kMostTimes = 10;
@@ -47,10 +47,9 @@ bool is_plain(const std::string& name) {
 // name but on purpose.
 std::string partial_path(const std::string& place, const std::string& device,
                          const std::string& path) {
-  Digest digest;
-  digest.add(device + ":" + path);
+  const Sha256Digest digest = sha256_of(device + ":" + path);
   std::uint64_t bits = 0;
-  std::memcpy(&bits, digest.finish().data(), sizeof bits);
+  std::memcpy(&bits, digest.data(), sizeof bits);
   const std::string name =
       fmt::format(".{}.{:016x}.part", last_part(place).substr(0, kMostOfName), bits);
   return (fs::path(place).parent_path() / name).string();
@@ -73,7 +72,7 @@ class PartialFile {
     std::string piece(kPiece, '\0');
     ssize_t count = 0;
     while ((count = ::read(file_.get(), piece.data(), piece.size())) > 0) {
-      digest_.add(std::string_view(piece).substr(0, static_cast<std::size_t>(count)));
+      sum_.add(std::string_view(piece).substr(0, static_cast<std::size_t>(count)));
       size_ += static_cast<std::uint64_t>(count);
     }
     return count == 0 ? Result<void>() : failed_to("read", path_);
@@ -83,14 +82,16 @@ class PartialFile {
     if (!write_all(file_.get(), bytes)) {
       return failed_to("write", path_);
     }
-    digest_.add(bytes);
+    sum_.add(bytes);
     size_ += bytes.size();
     return {};
   }
 
-  // Puts the file in its place if its contents are right; else nothing of it stays.
-  Result<void> finish(const v1::FileEntry& entry, const v1::PullResponse::End& end) {
-    if (size_ != end.size() || digest_.finish() != end.sha256()) {
+  // Puts the file in its place if its contents are right, whose digest it gives; else nothing of it
+  // stays.
+  Result<Sha256Digest> finish(const v1::FileEntry& entry, const v1::PullResponse::End& end) {
+    const Sha256Digest digest = sum_.finish();
+    if (size_ != end.size() || bytes_of(digest) != end.sha256()) {
       ::unlink(path_.c_str());
       return fail("the checksum of '{}' is wrong: it did not arrive as it was", place_);
     }
@@ -101,7 +102,7 @@ class PartialFile {
         ::futimens(file_.get(), times) != 0 || ::rename(path_.c_str(), place_.c_str()) != 0) {
       return failed_to("write", place_);
     }
-    return {};
+    return digest;
   }
 
   void remove() const { ::unlink(path_.c_str()); }
@@ -145,7 +146,7 @@ class PartialFile {
   const std::string place_;
   const std::string path_;
   vmm::FileDescriptor file_;
-  Digest digest_;
+  Sha256 sum_;
   std::uint64_t size_ = 0;
 };
 
@@ -224,8 +225,7 @@ class Pull {
           links_.emplace_back(entry.target(), inner_place);
           break;
         default:
-          fmt::print(stderr, "ensemble: '{}' is no file that can be copied, and is left out\n",
-                     inner);
+          leave_out(inner);
           break;
       }
       if (!done) {
@@ -285,22 +285,23 @@ class Pull {
         file.remove();
       } else if (written) {
         fmt::print(stderr, "ensemble: what has come of '{}' is kept; --resume goes on with it\n",
-                   path);
+                   printable(path));
       }
       return written ? pulled : written;
     }
     if (!end) {
       return fail("'{}' did not arrive whole", path);
     }
-    if (auto finished = file.finish(entry, *end); !finished) {
-      return finished;
+    const auto digest = file.finish(entry, *end);
+    if (!digest) {
+      return std::unexpected(digest.error());
     }
     copied_.push_back({.device = device_,
                        .path = path,
                        .file = place,
                        .bytes = end->size(),
                        .resumed_from = first,
-                       .sha256 = end->sha256(),
+                       .sha256 = *digest,
                        .seconds = std::chrono::duration<double>(Clock::now() - start).count()});
     return {};
   }
@@ -317,13 +318,7 @@ class Pull {
 int pull_files(Client& client, const CopyOptions& options) {
   Pull pull(client, options);
   const auto done = pull.run();
-  if (options.json) {
-    fmt::print("{}", copied_as_json(pull.copied()));
-  }
-  if (!done) {
-    fmt::print(stderr, "ensemble: {}\n", done.error().message());
-  }
-  return done && std::fflush(stdout) == 0 ? 0 : kFailed;
+  return finish_copying(pull.copied(), options.json, done);
 }
 
 }  // namespace ensemble::control

@@ -20,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kFailed = 125;
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 constexpr std::uint32_t kPermissions = 07777;
 
@@ -39,17 +38,17 @@ Result<std::string> read_piece(const vmm::FileDescriptor& file, const std::strin
   return piece;
 }
 
-Result<std::string> digest_of(const vmm::FileDescriptor& file, const std::string& name) {
-  Digest digest;
+Result<Sha256Digest> digest_of(const vmm::FileDescriptor& file, const std::string& name) {
+  Sha256 sum;
   for (std::uint64_t at = 0;;) {
     auto piece = read_piece(file, name, at);
     if (!piece) {
-      return piece;
+      return std::unexpected(piece.error());
     }
     if (piece->empty()) {
-      return digest.finish();
+      return sum.finish();
     }
-    digest.add(*piece);
+    sum.add(*piece);
     at += piece->size();
   }
 }
@@ -128,8 +127,7 @@ class Push {
       const bool can_be_copied =
           S_ISREG(of_inner.st_mode) || S_ISDIR(of_inner.st_mode) || S_ISLNK(of_inner.st_mode);
       if (!can_be_copied) {
-        fmt::print(stderr, "ensemble: '{}' is no file that can be copied, and is left out\n",
-                   inner);
+        leave_out(inner);
       } else if (done) {
         done = S_ISDIR(of_inner.st_mode) ? copy_tree(inner, place, of_inner)
                                          : copy_one(inner, place, of_inner);
@@ -174,7 +172,7 @@ class Push {
       return std::unexpected(digest.error());
     }
     begin.set_size(static_cast<std::uint64_t>(status.st_size));
-    begin.set_sha256(*digest);
+    begin.set_sha256(std::string(bytes_of(*digest)));
     if (options_.resume) {
       const auto there = client_.push_state(begin);
       if (!there) {
@@ -217,13 +215,7 @@ class Push {
 int push_files(Client& client, const CopyOptions& options) {
   Push push(client, options);
   const auto done = push.run();
-  if (options.json) {
-    fmt::print("{}", copied_as_json(push.copied()));
-  }
-  if (!done) {
-    fmt::print(stderr, "ensemble: {}\n", done.error().message());
-  }
-  return done && std::fflush(stdout) == 0 ? 0 : kFailed;
+  return finish_copying(push.copied(), options.json, done);
 }
 
 }  // namespace ensemble::control

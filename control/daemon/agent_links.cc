@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "control/daemon/device_record.h"
-#include "control/daemon/log_tail.h"
+#include "control/printable.h"
 #include "control/served_process.h"
 
 namespace ensemble::control {

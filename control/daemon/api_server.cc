@@ -1,15 +1,12 @@
 #include "control/daemon/api_server.h"
 
-#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "control/daemon/caller_check.h"
@@ -24,6 +21,8 @@ constexpr int kLargestMessage = 4 << 20;
 constexpr int kStreamsPerConnection = 1000;
 // How long a client may take to begin.
 constexpr int kHandshakePatienceMs = 10'000;
+// A connection of the TCP port without calls, which may be a stranger's, is closed then.
+constexpr int kIdleConnectionMs = 60'000;
 
 struct ServiceMaker {
   const char* name;
@@ -82,6 +81,16 @@ Result<std::shared_ptr<grpc::ServerCredentials>> tls_credentials(const TcpOption
   return grpc::SslServerCredentials(tls);
 }
 
+// Whether gRPC can make a server of them: tried out of everybody's reach, since it ends the process
+// over a bad one that connections are handed over for.
+bool is_taken(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("unix-abstract:ensemble-" + std::to_string(::getpid()), credentials,
+                           &port);
+  return builder.BuildAndStart() != nullptr && port != 0;
+}
+
 }  // namespace
 
 ApiServer::ApiServer(ServiceContext& context) {
@@ -113,38 +122,33 @@ Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
     return std::unexpected(credentials.error());
   }
   (*credentials)->SetAuthMetadataProcessor(std::make_shared<CallerCheck>(options));
-  if (auto probed = probe(options.address); !probed) {
-    return std::unexpected(probed.error());
+  if (options.has_tls() && !is_taken(*credentials)) {
+    return fail(
+        "cannot serve TLS on {}: '{}' and '{}' are not a certificate and its key, both in PEM, or "
+        "'{}' is not a certificate",
+        options.address.text(), options.certificate, options.key, options.client_ca);
   }
   std::unique_ptr<ApiServer> made(new ApiServer(context));
   grpc::ServerBuilder builder;
   set_up(builder, made->services_);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  TcpAddress address = options.address;
-  int port = 0;
-  builder.AddListeningPort(address.text(), *credentials, &port);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleConnectionMs);
+  made->port_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);
   made->server_ = builder.BuildAndStart();
-  if (made->server_ == nullptr || port == 0) {
-    return options.has_tls()
-               ? fail(
-                     "cannot serve TLS on {}: '{}' and '{}' are not a certificate and its key, "
-                     "both in PEM, or '{}' is not a certificate",
-                     address.text(), options.certificate, options.key, options.client_ca)
-               : fail("cannot listen on {}", address.text());
+  if (made->server_ == nullptr) {
+    return fail("gRPC does not start");
   }
-  address.port = static_cast<std::uint16_t>(port);
-  spdlog::info("serving {}{}", address.text(), options.has_tls() ? " with TLS" : "");
   return made;
 }
 
-void ApiServer::serve(const vmm::FileDescriptor& socket) {
-  // gRPC closes what it is given.
-  const int copy = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) {
-    spdlog::warn("a connection was closed: {}", std::strerror(errno));
+void ApiServer::serve(vmm::FileDescriptor socket) {
+  if (port_ == nullptr) {
+    grpc::AddInsecureChannelFromFd(server_.get(), socket.release());
     return;
   }
-  grpc::AddInsecureChannelFromFd(server_.get(), copy);
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.fd = socket.release();
+  port_->HandleNewConnection(&connection);
 }
 
 void ApiServer::shut_down(std::chrono::system_clock::time_point deadline) {

@@ -2,6 +2,7 @@
 
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <chrono>
 #include <memory>
@@ -20,12 +21,13 @@ class ApiServer {
  public:
   // For connections that are handed over and whose clients have the role. `context` outlives it.
   static Result<std::unique_ptr<ApiServer>> for_role(ServiceContext& context, Role role);
-  // For a TCP port, where each call is judged. Expects that check() found the options good.
+  // For connections of a TCP port that are handed over, where each call is judged. Expects that
+  // check() found the options good.
   static Result<std::unique_ptr<ApiServer>> for_port(ServiceContext& context,
                                                      const TcpOptions& options);
 
   // Serves a connected socket.
-  void serve(const vmm::FileDescriptor& socket);
+  void serve(vmm::FileDescriptor socket);
 
   // Waits for calls to end, until `deadline`, and then ends them.
   void shut_down(std::chrono::system_clock::time_point deadline);
@@ -34,6 +36,7 @@ class ApiServer {
   explicit ApiServer(ServiceContext& context);
 
   std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> port_;  // Null without one.
   std::unique_ptr<grpc::Server> server_;  // Destroyed before the services.
 };
 

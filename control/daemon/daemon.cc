@@ -30,6 +30,8 @@ namespace {
 
 // How long calls may go on once the daemon is told to end.
 constexpr std::chrono::seconds kDrainTime{2};
+// So that strangers do not fill the log either.
+constexpr std::chrono::seconds kComplaintInterval{60};
 
 Result<void> make_directory(const std::string& path) {
   std::error_code failed;
@@ -128,7 +130,7 @@ class Daemon {
     auto listener = Listener::create(
         loop_, std::move(socket),
         {.users = options.users, .connected = [this](vmm::FileDescriptor peer, Role role) {
-           by_role_.at(role)->serve(peer);
+           by_role_.at(role)->serve(std::move(peer));
          }});
     if (!listener) {
       return std::unexpected(listener.error());
@@ -140,8 +142,41 @@ class Daemon {
         return std::unexpected(server.error());
       }
       tcp_ = std::move(*server);
+      return open_port(*options.tcp);
     }
     return {};
+  }
+
+  Result<void> open_port(const TcpOptions& options) {
+    TcpAddress address = options.address;
+    auto socket = listen_at(address);
+    if (!socket) {
+      return std::unexpected(socket.error());
+    }
+    auto acceptor = Acceptor::create(loop_, std::move(*socket), [this](vmm::FileDescriptor peer) {
+      serve_stranger(std::move(peer));
+    });
+    if (!acceptor) {
+      return std::unexpected(acceptor.error());
+    }
+    port_ = std::move(*acceptor);
+    spdlog::info("serving {}{}", address.text(), options.has_tls() ? " with TLS" : "");
+    return {};
+  }
+
+  // Descriptors have the lowest numbers that are free: strangers do not get the last quarter.
+  void serve_stranger(vmm::FileDescriptor peer) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    if (static_cast<rlim_t>(peer.get()) < limit.rlim_cur / 4 * 3) {
+      tcp_->serve(std::move(peer));
+      return;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_complaint_) {
+      spdlog::warn("the TCP port has too many connections; new ones are closed");
+      next_complaint_ = now + kComplaintInterval;
+    }
   }
 
   // Waits for calls to end.
@@ -162,6 +197,7 @@ class Daemon {
     spdlog::info("ending; devices go on");
     ::sd_notify(0, "STOPPING=1");
     listener_.reset();
+    port_.reset();
     context_.closing.tell();
     // Calls end on the loop, which therefore goes on meanwhile.
     drain_ = std::thread([this] {
@@ -175,6 +211,8 @@ class Daemon {
   std::map<Role, std::unique_ptr<ApiServer>> by_role_;
   std::unique_ptr<ApiServer> tcp_;
   std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Acceptor> port_;
+  std::chrono::steady_clock::time_point next_complaint_{};
   std::thread drain_;
 };
 

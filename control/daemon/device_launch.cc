@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <optional>
-#include <string>
-
-#include "control/daemon/device_record.h"
+#include "control/daemon/device_options.h"
 #include "control/device_configuration.h"
+#include "control/engine.h"
 
 namespace ensemble::control {
 namespace {
@@ -16,41 +14,44 @@ constexpr char kAgentProgram[] = "/bin/ensemble-agent";
 
 }  // namespace
 
+v1::Engine choose_engine(const v1::Device& record, std::string& problem) {
+  problem.clear();
+  if (record.spec().engine() != v1::ENGINE_UNSPECIFIED) {
+    return record.spec().engine();
+  }
+  problem = kvm_problem().value_or("");
+  return problem.empty() ? v1::ENGINE_ENSEMBLE : v1::ENGINE_LIBVIRT;
+}
+
+std::vector<std::string> unavailable_with(v1::Engine engine) {
+  if (engine != v1::ENGINE_LIBVIRT) {
+    return {};
+  }
+  return {"boot-milestones",        "console-size", "exit-counts",
+          "memory-figures",         "missed-calls", "processor-time",
+          "shared-root-file-system"};
+}
+
 ApiResult<ensemble::vmm::v1::Configuration> launch_configuration(const v1::Device& record,
+                                                                 v1::Engine engine,
                                                                  const device::Profile& profile,
                                                                  const InstallationFiles& files) {
-  const v1::DeviceSpec& spec = record.spec();
-  const auto given = [](const std::string& path) {
-    return path.empty() ? std::optional<std::string>() : std::optional(path);
-  };
-  DeviceOptions options{.name = record.name().substr(kDevicePrefix.size()),
-                        .cpus = {},
-                        .memory = {},
-                        .kernel = given(spec.kernel()),
-                        .rootfs = given(spec.root_file_system()),
-                        .disk = given(spec.disk()),
-                        .command = {spec.command().begin(), spec.command().end()},
-                        .environment = {"TERM=xterm"},
-                        .terminal = TerminalSize{},
-                        .measure_memory = true};
-  // A kernel of the user's own need not know it.
-  if (spec.kernel().empty()) {
+  DeviceOptions options = device_options(record);
+  if (engine == v1::ENGINE_LIBVIRT) {
+    options.power = device::PowerControl::kPort;
+  }
+  if (record.spec().kernel().empty()) {  // A kernel of the user's own need not know it.
     options.agent = true;
     options.command.emplace(options.command.begin(), kAgentProgram);
-  }
-  if (spec.processors() != 0) {
-    options.cpus = spec.processors();
-  }
-  if (spec.memory_bytes() != 0) {
-    options.memory = spec.memory_bytes();
-  }
-  for (const auto& [name, value] : spec.environment()) {
-    options.environment.push_back(name + "=" + value);
   }
   auto configuration = make_configuration(options, profile, files);
   if (!configuration) {
     return failed_precondition("CANNOT_CONFIGURE", fmt::format("cannot start {}: {}", record.name(),
                                                                configuration.error().message()));
+  }
+  if (engine == v1::ENGINE_LIBVIRT) {
+    configuration->set_libvirt_uri(record.spec().libvirt_uri());
+    configuration->set_emulate_processor(kvm_problem().has_value());
   }
   return *configuration;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "control/device_configuration.h"
+#include "control/engine.h"
 
 namespace ensemble::control {
 namespace {
@@ -148,6 +149,12 @@ ApiResult<void> check_spec(const v1::DeviceSpec& spec) {
   }
   if (!v1::Engine_IsValid(spec.engine())) {
     return invalid_argument("device.spec.engine", std::to_string(spec.engine()), "an Engine");
+  }
+  const std::string& uri = spec.libvirt_uri();
+  if (!uri.empty() && (spec.engine() != v1::ENGINE_LIBVIRT || !check_libvirt_uri(uri))) {
+    return invalid_argument(
+        "device.spec.libvirt_uri", uri,
+        "a connection to this host's QEMU, such as qemu:///session, with ENGINE_LIBVIRT only");
   }
   auto checked = check_path("device.spec.root_file_system", spec.root_file_system());
   if (checked) {

@@ -13,10 +13,12 @@
 #include <vector>
 
 #include "control/access/role.h"
+#include "control/command_description.h"
 #include "control/daemon/daemon.h"
 #include "control/daemon/token_checker.h"
 #include "control/daemon_paths.h"
 #include "control/log.h"
+#include "control/manual_page.h"
 #include "control/memory_size.h"
 #include "control/version.h"
 
@@ -85,6 +87,7 @@ struct Arguments {
   std::vector<std::string> certificate_roles;
   std::string memory;
   std::string level = "info";
+  bool manual = false;
 };
 
 Result<void> set_tcp(Arguments& arguments) {
@@ -180,12 +183,18 @@ int run(int count, char** values) {
   app.add_option("--device-log-level", options.log_level, "How much devices' processes log")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
+  // For the build.
+  app.add_flag("--manual", arguments.manual, "Print the manual page")->group("");
   try {
     app.parse(count, values);
   } catch (const CLI::Success& request) {
     return app.exit(request);  // --help and --version.
   } catch (const CLI::ParseError& error) {
     return complain(std::string(error.what()) + " (`ensembled --help` shows the usage)");
+  }
+  if (arguments.manual) {
+    fmt::print("{}", manual_page(describe(app), 8, "ensemble(1)"));
+    return 0;
   }
   return run(std::move(arguments));
 }

@@ -1,7 +1,6 @@
 #include "control/daemon/listener.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,8 +14,6 @@ namespace ensemble::control {
 namespace {
 
 constexpr int kBacklog = 1024;
-// While this process has no descriptor left.
-constexpr std::chrono::milliseconds kPause{100};
 
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
@@ -81,36 +78,18 @@ Result<vmm::FileDescriptor> listen_at(const std::string& path) {
 
 Result<std::unique_ptr<Listener>> Listener::create(vmm::EventLoop& loop, vmm::FileDescriptor socket,
                                                    Options options) {
-  std::unique_ptr<Listener> made(new Listener(std::move(socket), std::move(options)));
-  auto watch = loop.watch(made->socket_.get(), EPOLLIN,
-                          [raw = made.get()](std::uint32_t) { raw->accept(); });
-  if (!watch) {
-    return std::unexpected(watch.error().with_context("cannot watch the listening socket"));
+  std::unique_ptr<Listener> made(new Listener(std::move(options)));
+  auto acceptor =
+      Acceptor::create(loop, std::move(socket), [raw = made.get()](vmm::FileDescriptor peer) {
+        if (const auto role = raw->role_of(peer.get())) {
+          raw->options_.connected(std::move(peer), *role);
+        }
+      });
+  if (!acceptor) {
+    return std::unexpected(acceptor.error());
   }
-  made->watch_ = std::move(*watch);
-  auto pause =
-      LoopTimer::create(loop, [raw = made.get()] { (void)raw->watch_.set_events(EPOLLIN); });
-  if (!pause) {
-    return std::unexpected(pause.error());
-  }
-  made->pause_ = std::move(*pause);
+  made->acceptor_ = std::move(*acceptor);
   return made;
-}
-
-void Listener::accept() {
-  vmm::FileDescriptor socket(
-      ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) {
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-      spdlog::warn("no more connections for now: {}", std::strerror(errno));
-      (void)watch_.set_events(0);
-      pause_->set(kPause);
-    }
-    return;
-  }
-  if (const auto role = role_of(socket.get())) {
-    options_.connected(std::move(socket), *role);
-  }
 }
 
 std::optional<Role> Listener::role_of(int socket) const {

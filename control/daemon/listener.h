@@ -9,7 +9,7 @@
 #include <string>
 
 #include "control/access/role.h"
-#include "control/daemon/loop_timer.h"
+#include "control/daemon/acceptor.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
@@ -20,8 +20,8 @@ namespace ensemble::control {
 // is replaced. Its directory is made, with mode 0700, if it is not there. The Error names the path.
 Result<vmm::FileDescriptor> listen_at(const std::string& path);
 
-// Accepts connections and judges who is at their other end (SO_PEERCRED). Belongs to the event
-// loop's thread.
+// Accepts connections of the Unix socket and judges who is at their other end (SO_PEERCRED).
+// Belongs to the event loop's thread.
 class Listener {
  public:
   struct Options {
@@ -36,17 +36,13 @@ class Listener {
                                                   Options options);
 
  private:
-  Listener(vmm::FileDescriptor socket, Options options)
-      : socket_(std::move(socket)), options_(std::move(options)) {}
+  explicit Listener(Options options) : options_(std::move(options)) {}
 
-  void accept();
   // Absent: whoever it is may not connect.
   std::optional<Role> role_of(int socket) const;
 
-  vmm::FileDescriptor socket_;
   Options options_;
-  vmm::FdWatch watch_;  // Destroyed before the socket.
-  std::unique_ptr<LoopTimer> pause_;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace ensemble::control

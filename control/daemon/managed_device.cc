@@ -23,6 +23,8 @@ namespace proto = ensemble::vmm::v1;
 constexpr std::chrono::seconds kEndPatience{10};
 // How long it may take to make its machine, which reads files of any size.
 constexpr std::chrono::seconds kStartPatience{30};
+// libvirt first asks QEMU what it can do, and the host may be busy with others.
+constexpr std::chrono::seconds kQemuStartPatience{120};
 
 proto::Request request_of(void (*set)(proto::Request&)) {
   proto::Request request;
@@ -75,14 +77,19 @@ void ManagedDevice::start(Done done) {
 
 void ManagedDevice::begin(std::uint32_t restarts, Done done) {
   const v1::DeviceStatus before = record_.status();
-  auto configuration = prepare();
+  std::string problem;
+  const v1::Engine engine = choose_engine(record_, problem);
+  auto configuration = prepare(engine);
   if (!configuration) {
     done(std::unexpected(configuration.error()));
     return;
   }
   v1::DeviceStatus& status = *record_.mutable_status();
   status.Clear();
-  status.set_engine(v1::ENGINE_ENSEMBLE);
+  status.set_engine(engine);
+  for (std::string& name : unavailable_with(engine)) {
+    status.add_unavailable(std::move(name));
+  }
   status.set_processors(configuration->vcpus());
   status.set_memory_bytes(configuration->memory_bytes());
   status.set_restarts(restarts);
@@ -92,6 +99,10 @@ void ManagedDevice::begin(std::uint32_t restarts, Done done) {
     *record_.mutable_status() = before;
     done(stored);
     return;
+  }
+  if (!problem.empty()) {
+    spdlog::warn("{}: KVM cannot be used ({}): QEMU emulates the processor, which is slow",
+                 record_.name(), problem);
   }
   restart_timer_.reset();
   stop_requested_ = false;
@@ -106,12 +117,12 @@ void ManagedDevice::begin(std::uint32_t restarts, Done done) {
   }
 }
 
-ApiResult<proto::Configuration> ManagedDevice::prepare() {
+ApiResult<proto::Configuration> ManagedDevice::prepare(v1::Engine engine) {
   auto profile = surroundings_.profile(record_.spec().profile());
   if (!profile) {
     return std::unexpected(profile.error());
   }
-  auto configuration = launch_configuration(record_, *profile, surroundings_.files);
+  auto configuration = launch_configuration(record_, engine, *profile, surroundings_.files);
   if (!configuration) {
     return configuration;
   }
@@ -130,9 +141,12 @@ ApiResult<void> ManagedDevice::launch(proto::Configuration configuration) {
   if (::mkdir(folder().c_str(), 0700) != 0 && errno != EEXIST) {
     return internal(Error::from_errno("cannot make the directory '" + folder() + "'", errno));
   }
-  auto process = start_served_process({.executable = surroundings_.files.vmm_executable(),
-                                       .folder = folder(),
-                                       .log_level = surroundings_.log_level});
+  const bool is_domain = record_.status().engine() == v1::ENGINE_LIBVIRT;
+  auto process =
+      start_served_process({.executable = is_domain ? surroundings_.files.libvirt_executable()
+                                                    : surroundings_.files.vmm_executable(),
+                            .folder = folder(),
+                            .log_level = surroundings_.log_level});
   if (!process) {
     return internal(process.error());
   }
@@ -159,6 +173,8 @@ void ManagedDevice::ask_to_start(proto::Configuration configuration) {
     }
     kill_process();
   };
+  const auto patience =
+      record_.status().engine() == v1::ENGINE_LIBVIRT ? kQemuStartPatience : kStartPatience;
   link_->ask(
       std::move(configure),
       [failed](const Result<proto::Reply>& reply) {
@@ -166,7 +182,7 @@ void ManagedDevice::ask_to_start(proto::Configuration configuration) {
           failed(reply.error());
         }
       },
-      kStartPatience);
+      patience);
   link_->ask(
       request_of([](proto::Request& request) { request.mutable_start(); }),
       [this, failed](const Result<proto::Reply>& reply) {
@@ -177,7 +193,7 @@ void ManagedDevice::ask_to_start(proto::Configuration configuration) {
           finish(start_waiting_, {});
         }
       },
-      kStartPatience);
+      patience);
 }
 
 void ManagedDevice::stop(Done done) {

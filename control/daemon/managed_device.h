@@ -89,7 +89,7 @@ class ManagedDevice {
 
   // Starts the device for the n-th time again, counted from 0: a start by a call.
   void begin(std::uint32_t restarts, Done done);
-  ApiResult<ensemble::vmm::v1::Configuration> prepare();
+  ApiResult<ensemble::vmm::v1::Configuration> prepare(v1::Engine engine);
   ApiResult<void> launch(ensemble::vmm::v1::Configuration configuration);
   void ask_to_start(ensemble::vmm::v1::Configuration configuration);
   void ask_and_become(ensemble::vmm::v1::Request request, v1::DeviceState state, Done done);

@@ -14,6 +14,7 @@ namespace ensemble::control {
 namespace {
 
 constexpr std::uint32_t kLoopbackNetwork = 127;
+constexpr int kBacklog = 1024;
 
 std::unexpected<Error> not_an_address(std::string_view text) {
   return fail("'{}' is no address; write a number and a port, such as 127.0.0.1:7070 or [::1]:7070",
@@ -56,17 +57,21 @@ Result<TcpAddress> parse_tcp_address(std::string_view text) {
   return address;
 }
 
-Result<void> probe(const TcpAddress& address) {
-  const vmm::FileDescriptor socket(
-      ::socket(address.is_version_6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Result<vmm::FileDescriptor> listen_at(TcpAddress& address) {
+  vmm::FileDescriptor socket(::socket(address.is_version_6 ? AF_INET6 : AF_INET,
+                                      SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   int bound = -1;
+  sockaddr_storage real{};
+  socklen_t size = sizeof real;
   if (address.is_version_6) {
     sockaddr_in6 name{};
     name.sin6_family = AF_INET6;
     name.sin6_port = htons(address.port);
     ::inet_pton(AF_INET6, address.host.c_str(), &name.sin6_addr);
+    // What is said is what is served: no address of version 4 beside it.
+    ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     bound = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name);
   } else {
     sockaddr_in name{};
@@ -75,10 +80,13 @@ Result<void> probe(const TcpAddress& address) {
     ::inet_pton(AF_INET, address.host.c_str(), &name.sin_addr);
     bound = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name);
   }
-  if (bound != 0) {
+  if (bound != 0 || ::listen(socket.get(), kBacklog) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&real), &size) != 0) {
     return std::unexpected(Error::from_errno("cannot listen on " + address.text(), errno));
   }
-  return {};
+  address.port = ntohs(address.is_version_6 ? reinterpret_cast<const sockaddr_in6&>(real).sin6_port
+                                            : reinterpret_cast<const sockaddr_in&>(real).sin_port);
+  return socket;
 }
 
 Result<void> check(const TcpOptions& options) {

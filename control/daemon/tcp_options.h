@@ -7,6 +7,7 @@
 
 #include "control/access/role.h"
 #include "vmm/error.h"
+#include "vmm/file_descriptor.h"
 
 namespace ensemble::control {
 
@@ -25,8 +26,8 @@ struct TcpAddress {
 // The Error says how an address is written.
 Result<TcpAddress> parse_tcp_address(std::string_view text);
 
-// Whether a port can be opened there now; the Error says why not.
-Result<void> probe(const TcpAddress& address);
+// A listening socket there, which does not block; port 0 is replaced by the one that was given.
+Result<vmm::FileDescriptor> listen_at(TcpAddress& address);
 
 // A TCP port for clients, and how they show who they are. Paths of PEM files may be empty.
 struct TcpOptions {

@@ -185,7 +185,7 @@ enum class InformationKind : std::uint64_t {
                  // free kernel pages, total pages
   kProcessor = 1,  // rdi = machine (kRightRead), m1 = index → apic id, switches, interrupts, system
                    // calls (without fast IPC), idle TSC
-  kDomain = 2,  // rdi = domain → kernel pages used, quota, threads, slots
+  kDomain = 2,  // rdi = domain → kernel memory used, its quota, threads, slots, tables
   kThread = 3,  // rdi = thread → state, processor, thread id
 };
 // Ring 0 is interpreted by this KVM: enter it rarely.

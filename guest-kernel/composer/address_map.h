@@ -63,6 +63,7 @@ inline constexpr std::uint64_t kArchiveSlot = abi::kComposerFirstFree + 12;
 inline constexpr std::uint64_t kFileSystemPortSlot = abi::kComposerFirstFree + 13;
 inline constexpr std::uint64_t kFileSystemDomainSlot = abi::kComposerFirstFree + 14;
 inline constexpr std::uint64_t kFileSystemFaultSlot = abi::kComposerFirstFree + 15;
+inline constexpr std::uint64_t kManifestSlot = abi::kComposerFirstFree + 16;
 // Three per domain, then four per service.
 inline constexpr std::uint64_t kDomainSlots = 64;
 inline constexpr std::uint64_t kServiceSlots = 192;

@@ -136,7 +136,27 @@ const char* split_arguments(std::string_view line, std::span<char> out, Machine&
   return nullptr;
 }
 
+// Takes the next word off `line`; empty at its end.
+std::string_view take_word(std::string_view& line) {
+  const std::size_t start = line.find_first_not_of(kBlanks);
+  line.remove_prefix(start == std::string_view::npos ? line.size() : start);
+  const std::string_view word = line.substr(0, line.find_first_of(kBlanks));
+  line.remove_prefix(word.size());
+  return word;
+}
+
 }  // namespace
+
+const char* read_announced_devices(std::string_view line, Machine& machine) {
+  for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
+    if (take(word, kVirtioDevice)) {
+      if (const char* wrong = read_virtio_device(word, machine)) {
+        return wrong;
+      }
+    }
+  }
+  return nullptr;
+}
 
 const char* read_command_line(std::string_view line, std::span<char> arguments, Machine& machine) {
   Device serial;
@@ -149,15 +169,7 @@ const char* read_command_line(std::string_view line, std::span<char> arguments, 
   serial.gsi = 4;
   machine.devices.push_back(serial);
   std::uint64_t processors = 1;
-  while (!line.empty()) {
-    const std::size_t start = line.find_first_not_of(kBlanks);
-    if (start == std::string_view::npos) {
-      break;
-    }
-    line.remove_prefix(start);
-    const std::size_t end = line.find_first_of(kBlanks);
-    const std::string_view word = line.substr(0, end);
-    line.remove_prefix(word.size());
+  for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
     if (word == "--") {
       if (arguments.size() <= line.size()) {
         return "the command is too long";

@@ -17,4 +17,7 @@ namespace composer {
 // Returns nullptr, or a sentence that says what is wrong.
 const char* read_command_line(std::string_view line, std::span<char> arguments, Machine& machine);
 
+// Adds the virtio devices that the command line announces to a machine that is known otherwise.
+const char* read_announced_devices(std::string_view line, Machine& machine);
+
 }  // namespace composer

@@ -44,6 +44,7 @@ struct Machine {
   std::uint64_t tsc_frequency = 0;    // Hz; 0: not said
   std::uint64_t start_time = 0;       // ns since 1970; 0: not said
   std::uint64_t machine_control = 0;  // physical address; 0: none
+  std::uint16_t power_port = 0;       // I/O port that ends the machine; 0: none
   std::string_view product_name;      // of "ensemble,NAME"; empty: not said
   std::string_view arguments;         // the command: NUL-terminated strings
   std::uint32_t argument_count = 0;   // 0: the default command

@@ -49,19 +49,22 @@ void check(const char* wrong, std::string_view what) {
   }
 }
 
+// libfdt was compiled with a stack protector.
+void read_tree(std::span<const std::byte> tree) {
+  check(guest::set_thread_bases(guest::kNoSlot, reinterpret_cast<std::uint64_t>(&thread_block), 0),
+        "the composer has no thread block");
+  check(read_manifest(tree, system_state.machine), "bad manifest");
+}
+
 void read_machine(const abi::BootInfo& boot) {
   if (boot.manifest.size > kManifestSize) {
     system_state.power.fail("the manifest is larger than 448 KiB");
   }
   if (boot.manifest.size != 0) {
-    check(
-        guest::set_thread_bases(guest::kNoSlot, reinterpret_cast<std::uint64_t>(&thread_block), 0),
-        "the composer has no thread block");
     check(guest::map(abi::kSelfSlot, kManifestAddress, abi::kComposerManifest, 0,
                      page_up(boot.manifest.size), abi::kRightRead),
           "the manifest cannot be mapped");
-    const std::span tree(reinterpret_cast<const std::byte*>(kManifestAddress), boot.manifest.size);
-    check(read_manifest(tree, system_state.machine), "bad manifest");
+    read_tree({reinterpret_cast<const std::byte*>(kManifestAddress), boot.manifest.size});
     return;
   }
   if (boot.command_line_offset == ~std::uint64_t{0}) {
@@ -72,8 +75,35 @@ void read_machine(const abi::BootInfo& boot) {
         "the command line cannot be mapped");
   const char* text = reinterpret_cast<const char*>(kManifestAddress) + boot.command_line_offset;
   const std::size_t room = 2 * abi::kPageSize - boot.command_line_offset;
-  check(read_command_line({text, strnlen(text, room)}, arguments, system_state.machine),
-        "bad command line");
+  const std::string_view line(text, strnlen(text, room));
+  if (!system_state.packed_manifest.empty()) {
+    read_tree(system_state.packed_manifest);
+    check(read_announced_devices(line, system_state.machine), "bad command line");
+  } else {
+    check(read_command_line(line, arguments, system_state.machine), "bad command line");
+  }
+}
+
+// A loader that passes one module only may have put a manifest between the archive and the root
+// file system, in pages of its own. Returns where the root begins.
+std::uint64_t find_packed_manifest(std::span<const std::byte> rest, std::uint64_t at) {
+  const auto word = [&](std::size_t index) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < sizeof value; ++i) {
+      value = value << 8 | std::to_integer<std::uint32_t>(rest[at + index * sizeof value + i]);
+    }
+    return value;
+  };
+  constexpr std::uint32_t kTreeMagic = 0xd00d'feed;
+  if (rest.size() - at < abi::kPageSize || word(0) != kTreeMagic) {
+    return at;
+  }
+  const std::uint64_t size = word(1);
+  if (size > rest.size() - at || size > kManifestSize) {
+    system_state.power.fail("the boot package's manifest is cut off, or larger than 448 KiB");
+  }
+  system_state.packed_manifest = rest.subspan(at, size);
+  return at + page_up(size);
 }
 
 // Maps the boot package's archive, finds its end, and what a loader may have put after it.
@@ -104,8 +134,13 @@ void find_archive(const abi::BootInfo& boot) {
   system_state.archive_offset = boot.composer_size;
   system_state.archive = rest.first(end < rest.size() ? end : rest.size());
   system_state.tools_offset = tools < system_state.archive.size() ? tools : 0;
-  if (boot.root.size == 0 && boot.composer_size + end < boot.boot_package.size) {
-    system_state.root_offset = boot.composer_size + end;
+  if (end >= rest.size()) {
+    return;
+  }
+  const std::uint64_t root = boot.manifest.size == 0 ? find_packed_manifest(rest, end) : end;
+  system_state.manifest_offset = boot.composer_size + end;
+  if (boot.root.size == 0 && root < rest.size()) {
+    system_state.root_offset = boot.composer_size + root;
   }
 }
 
@@ -146,9 +181,15 @@ void start_processors() {
 
 [[noreturn]] void run(const abi::BootInfo& boot) {
   system_state.boot = &boot;
+  // What ends the machine is known once the manifest is read: that comes first where it can.
+  if (boot.manifest.size == 0) {
+    find_archive(boot);
+  }
   read_machine(boot);
   check(publish_time(system_state.machine, boot.entry_tsc), "no clock");
-  find_archive(boot);
+  if (boot.manifest.size != 0) {
+    find_archive(boot);
+  }
   make_device_table(boot);
   check(guest::create_port(kOwnPortSlot), "the composer has no port");
   check(guest::create_port(kServerPortSlot), "the Linux server has no port");

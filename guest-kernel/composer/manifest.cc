@@ -109,6 +109,9 @@ const char* read_bus(const void* tree, const char* path, Machine& machine) {
     if (list_has(compatible, "ensemble,machine-control")) {
       machine.machine_control = device.address;
     }
+    if (list_has(compatible, "ensemble,power-port")) {
+      machine.power_port = static_cast<std::uint16_t>(device.address);
+    }
     device.compatible = compatible.substr(0, compatible.find('\0'));
     if (device.compatible == "virtio,mmio") {
       // What the device is stands in its child; without one the device has to be asked.

@@ -18,7 +18,10 @@ constexpr std::size_t kMissedCallCount = 11;
 constexpr std::uint32_t kPowerOff = 0x5555;
 constexpr std::uint32_t kPowerOffWithCode = 0x3333;
 constexpr std::uint32_t kReset = 0x7777;
-// QEMU: isa-debug-exit, and the keyboard controller's reset line.
+// The power port: what is written before the exit code, and for a reset.
+constexpr std::uint32_t kPortPowerOff = 0x55;
+constexpr std::uint32_t kPortReset = 0x77;
+// QEMU without one: isa-debug-exit, and the keyboard controller's reset line.
 constexpr std::uint16_t kDebugExitPort = 0xf4;
 constexpr std::uint16_t kKeyboardPort = 0x64;
 constexpr std::uint32_t kPulseReset = 0xfe;
@@ -70,6 +73,10 @@ void Power::off(std::uint64_t exit_code, const Milestones& milestones) const {
     }
     const auto code = static_cast<std::uint32_t>(exit_code & 0xff);
     control[0] = code == 0 ? kPowerOff : code << 16 | kPowerOffWithCode;
+  } else if (machine_->power_port != 0) {
+    guest::write_port(abi::kComposerPorts, machine_->power_port, 1, kPortPowerOff);
+    guest::write_port(abi::kComposerPorts, machine_->power_port, 1,
+                      static_cast<std::uint32_t>(exit_code & 0xff));
   } else {
     guest::write_port(abi::kComposerPorts, kDebugExitPort, 4,
                       static_cast<std::uint32_t>(exit_code & 0xff));
@@ -88,6 +95,8 @@ void Power::report_missed_call(std::uint32_t number, std::uint32_t count) const 
 void Power::reset() const {
   if (volatile std::uint32_t* control = registers()) {
     control[0] = kReset;
+  } else if (machine_->power_port != 0) {
+    guest::write_port(abi::kComposerPorts, machine_->power_port, 1, kPortReset);
   } else {
     guest::write_port(abi::kComposerPorts, kKeyboardPort, 1, kPulseReset);
     guest::write_port(abi::kComposerPorts, kDebugExitPort, 4, 0);

@@ -169,6 +169,11 @@ void LinuxServer::defer_information() {
   if (system_->boot->manifest.size != 0) {
     defer({Role::kManifest, 0, 0, 0, system_->boot->manifest.size, 0}, abi::kComposerManifest,
           abi::kRightRead);
+  } else if (system_->packed_manifest.size() != 0) {
+    check(guest::carve(kManifestSlot, abi::kComposerBootPackage, system_->manifest_offset,
+                       page_up(system_->packed_manifest.size()), abi::kRightRead));
+    defer({Role::kManifest, 0, 0, 0, system_->packed_manifest.size(), 0}, kManifestSlot,
+          abi::kRightRead);
   }
 }
 

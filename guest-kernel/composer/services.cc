@@ -50,6 +50,15 @@ void add_resource(guest::StartInfo& info, const guest::Resource& resource) {
   }
 }
 
+// Whether a virtio console is one for a program: it has a port beside port 0, and no more
+// (docs/machine.md). `registers` are those of its transport.
+bool is_agent_port(volatile std::uint32_t* registers) {
+  enum : std::size_t { kFeatures = 0x10 / 4, kFeaturesSelect = 0x14 / 4, kPortCount = 0x104 / 4 };
+  constexpr std::uint32_t kFeatureMultiport = 1 << 1;
+  registers[kFeaturesSelect] = 0;
+  return (registers[kFeatures] & kFeatureMultiport) != 0 && registers[kPortCount] == 2;
+}
+
 }  // namespace
 
 Slot Service::slots_at(std::size_t index) {
@@ -65,10 +74,14 @@ void Services::identify(Device& device) {
                  page - kDeviceMemoryBase, abi::kPageSize, kReadWrite) != Status::kOk) {
     return;
   }
-  const auto* registers = reinterpret_cast<const volatile std::uint32_t*>(kMachineControlAddress +
-                                                                          (device.address - page));
-  if (registers[0] == kMagic) {
-    device.compatible = virtio_compatible(registers[2]);
+  auto* registers =
+      reinterpret_cast<volatile std::uint32_t*>(kMachineControlAddress + (device.address - page));
+  if (registers[0] != kMagic) {
+    return;
+  }
+  device.compatible = virtio_compatible(registers[2]);
+  if (device.compatible == "virtio,device3" && is_agent_port(registers)) {
+    device.role = "agent";
   }
 }
 
@@ -172,7 +185,8 @@ void Services::start(System& system) {
     const DriverKind* kind = driver_for(device.compatible, device.role);
     if (kind != nullptr && is_wanted(device, *kind)) {
       plan(device, *kind, record);
-    } else if (device.compatible == "ensemble,machine-control" || device.compatible == "ns16550a") {
+    } else if (device.compatible == "ensemble,machine-control" ||
+               device.compatible == "ensemble,power-port" || device.compatible == "ns16550a") {
       record.state = guest::DeviceState::kInComposer;
       guest::copy_text(record.driver, "composer");
       guest::copy_text(record.domain, "composer");

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "guest-kernel/drivers/driver_protocol.h"
+#include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/start_info.h"
 
 namespace driver {
@@ -31,6 +32,31 @@ class Driver {
 
   void signal_client() const { guest::signal(info_->slot_of(guest::Role::kClient)); }
   void signal_supervisor() const { guest::signal(info_->slot_of(guest::Role::kSupervisor)); }
+
+  // For drivers that nothing is asked of by a call: gives `work` the signals that came, for good,
+  // and the client's at once.
+  template <typename Work>
+  [[noreturn]] void serve_signals(Work work) {
+    const guest::Receiver port = receiver();
+    std::uint64_t token = 0;
+    guest::Message answer;
+    std::uint64_t signals = kClientSignal;
+    for (;;) {
+      work(signals);
+      const auto received = port.reply_and_wait(token, answer);
+      token = 0;
+      signals = 0;
+      if (!received) {
+        fail(guest::status_name(received.error()));
+      }
+      if (received->is_notification()) {
+        signals = received->signals();
+      } else {
+        token = received->token;
+        answer[0] = static_cast<std::uint64_t>(guest::DeviceStatus::kBadRequest);
+      }
+    }
+  }
 
   // A level-triggered line has to be acknowledged, an edge-triggered one not.
   bool interrupt_is_level() const { return find(guest::Role::kInterrupt) != nullptr; }

@@ -60,26 +60,7 @@ class Console {
   }
 
   void run() {
-    const guest::Receiver receiver = driver_->receiver();
-    std::uint64_t token = 0;
-    guest::Message answer;
-    std::uint64_t signals = driver::kClientSignal;
-    for (;;) {
-      work(signals);
-      const auto received = receiver.reply_and_wait(token, answer);
-      token = 0;
-      signals = 0;
-      if (!received) {
-        driver_->fail(guest::status_name(received.error()));
-      }
-      if (received->is_notification()) {
-        signals = received->signals();
-      } else {
-        // Nothing is asked of a console by a call.
-        token = received->token;
-        answer[0] = static_cast<std::uint64_t>(guest::DeviceStatus::kBadRequest);
-      }
-    }
+    driver_->serve_signals([this](std::uint64_t signals) { work(signals); });
   }
 
  private:

@@ -99,7 +99,7 @@ Outcome information(FrameCall& call) {
         ++threads;
       }
       return answer(call, domain->quota_total - domain->quota, domain->quota_total, threads,
-                    domain->slot_count);
+                    domain->slot_count, domain->table_count);
     }
     case abi::InformationKind::kThread: {
       const Thread* thread = find<Thread>(call.domain, call.frame.rdi, 0, status);

@@ -23,6 +23,9 @@ struct Domain : Object {
   std::uint64_t fault_badge = 0;
   Thread* threads = nullptr;  // linked by Thread::next_in_domain
   TableLedger* tables = nullptr;
+  std::uint64_t table_count = 0;
+  // Empty tables that unmapping has left, linked by their first entries; 0: none.
+  std::uint64_t spare_table = 0;
   // Domains that this one pays for: they end with it.
   Domain* first_child = nullptr;
   Domain* next_sibling = nullptr;

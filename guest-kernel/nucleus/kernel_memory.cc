@@ -120,8 +120,6 @@ std::uint64_t total_kernel_pages() {
   return (pool_end - pool_start) / kPageSize;
 }
 
-namespace {
-
 Domain& account_of(Domain& domain) {
   Domain* account = &domain;
   while (account->shares_quota) {
@@ -129,8 +127,6 @@ Domain& account_of(Domain& domain) {
   }
   return *account;
 }
-
-}  // namespace
 
 void* allocate_charged(Domain& domain, std::uint64_t size) {
   Domain& payer = account_of(domain);

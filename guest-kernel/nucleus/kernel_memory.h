@@ -34,6 +34,8 @@ void free_kernel_memory(void* memory, std::uint64_t size);
 std::uint64_t free_kernel_pages();
 std::uint64_t total_kernel_pages();
 
+// Whose quota the domain's memory is charged to.
+Domain& account_of(Domain& domain);
 // As above, with the block's size charged to (or given back to) the domain's quota, or that of whom
 // it shares one with.
 void* allocate_charged(Domain& domain, std::uint64_t size);

@@ -1,4 +1,5 @@
 // execve: arguments, environment, what is kept and what is not, scripts, errors: execve(2).
+#include <elf.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
@@ -161,6 +162,68 @@ BEHAVIOUR(script_errors) {
   SHOW(execve("./none", words, environ));
   SHOW(execve("./itself", words, environ));
   SHOW(execve("./folder", words, environ));
+}
+
+// A program with a PT_INTERP, which is `interpreter`.
+static void make_program(const char* name, const char* interpreter) {
+  struct {
+    Elf64_Ehdr head;
+    Elf64_Phdr parts[2];
+    char interpreter[256];
+  } image = {0};
+  memcpy(image.head.e_ident, ELFMAG, SELFMAG);
+  image.head.e_ident[EI_CLASS] = ELFCLASS64;
+  image.head.e_ident[EI_DATA] = ELFDATA2LSB;
+  image.head.e_ident[EI_VERSION] = EV_CURRENT;
+  image.head.e_type = ET_DYN;
+  image.head.e_machine = EM_X86_64;
+  image.head.e_version = EV_CURRENT;
+  image.head.e_phoff = offsetof(typeof(image), parts);
+  image.head.e_ehsize = sizeof(image.head);
+  image.head.e_phentsize = sizeof(image.parts[0]);
+  image.head.e_phnum = 2;
+  const size_t size = strlen(interpreter) + 1;
+  image.parts[0] =
+      (Elf64_Phdr){PT_INTERP, PF_R, offsetof(typeof(image), interpreter), 0, 0, size, size, 1};
+  image.parts[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, 0, 0, 0, sizeof(image), sizeof(image), 4096};
+  memcpy(image.interpreter, interpreter, size);
+  const int file = make_file(name, "");
+  MUST(write(file, &image, sizeof(image)));
+  MUST(fchmod(file, 0755));
+  close(file);
+}
+
+// The interpreter is looked for as the caller sees files, and has to be executable for it.
+BEHAVIOUR(interpreter_of_elf) {
+  char* const words[] = {"program", NULL};
+  char path[200];
+  MUST((long)getcwd(path, sizeof(path) - 20));
+  MUST(chmod(".", 0755));
+  MUST(mkdir("jail", 0755));
+  strcat(path, "/garbage");
+  static char text[5000];
+  memset(text, 'x', sizeof(text) - 1);
+  const int file = make_file("garbage", text);
+  MUST(fchmod(file, 0700));
+  close(file);
+  make_program("program", path);
+  make_program("jail/program", path);
+  make_program("missing", "/nowhere/at/all");
+  SHOW(execve("./program", words, environ));
+  SHOW(execve("./missing", words, environ));
+  MUST(chmod("garbage", 0600));
+  SHOW(execve("./program", words, environ));
+  MUST(chmod("garbage", 0700));
+  const pid_t user = start_child();
+  if (user == 0) {
+    become_user();
+    SHOW(execve("./program", words, environ));
+    _exit(0);
+  }
+  say_end("user", user);
+  MUST(chroot("jail"));
+  MUST(chdir("/"));
+  SHOW(execve("./program", words, environ));
 }
 
 // An interpreter may be a script itself, a few times.

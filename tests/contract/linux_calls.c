@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/personality.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -174,6 +175,82 @@ BEHAVIOUR(system_v_semaphores) {
   say_end("child", child);
   SHOW(semctl(id, 0, IPC_RMID));
   SHOW(semop(id, &wait, 1));
+}
+
+// What SEM_UNDO has to undo has a limit, and a process's end undoes it.
+BEHAVIOUR(system_v_undo) {
+  const int id = (int)DOES(semget(IPC_PRIVATE, 300, IPC_CREAT | 0600));
+  const pid_t child = start_child();
+  if (child == 0) {
+    struct sembuf up = {7, 32767, SEM_UNDO};
+    struct sembuf down = {7, -32767, 0};
+    struct sembuf one[] = {{7, 1, SEM_UNDO}, {7, -1, 0}};
+    SHOW(semop(id, &up, 1));
+    SHOW(semop(id, &down, 1));
+    SHOW(semop(id, one, 2));
+    SHOW(semop(id, one, 2));
+    SHOW(semctl(id, 7, GETVAL));
+    struct sembuf many[200];
+    for (int i = 0; i < 200; ++i) {
+      many[i] = (struct sembuf){(unsigned short)(299 - i), 2, SEM_UNDO};
+    }
+    SHOW(semop(id, many, 200));
+    struct sembuf kept = {250, 5, 0};
+    SHOW(semop(id, &kept, 1));
+    many[0].sem_op = 32767;
+    SHOW(semop(id, many, 200));
+    SHOW(semctl(id, 298, GETVAL));
+    _exit(0);
+  }
+  say_end("child", child);
+  int sum = 0;
+  for (int i = 0; i < 300; ++i) {
+    sum += semctl(id, i, GETVAL);
+  }
+  say("sum %d, one %d", sum, semctl(id, 250, GETVAL));
+  SHOW(semctl(id, 0, IPC_RMID));
+}
+
+// A message wakes those only whom it is for, and the queue stays in order.
+BEHAVIOUR(system_v_messages) {
+  struct {
+    long type;
+    char text[8];
+  } message = {0, {0}};
+  const int id = (int)DOES(msgget(IPC_PRIVATE, IPC_CREAT | 0600));
+  pid_t children[2];
+  for (int i = 0; i < 2; ++i) {
+    children[i] = start_child();
+    if (children[i] == 0) {
+      MUST(msgrcv(id, &message, sizeof(message.text), i + 1, 0));
+      say("%d got %s", i + 1, message.text);
+      _exit(0);
+    }
+    wait_until_asleep(children[i]);
+  }
+  for (int i = 2; i > 0; --i) {
+    message.type = i;
+    snprintf(message.text, sizeof(message.text), "for %d", i);
+    SHOW(msgsnd(id, &message, sizeof(message.text), 0));
+    say_end("child", children[i - 1]);
+  }
+  for (int i = 0; i < 6; ++i) {
+    message.type = i % 3 + 1;
+    message.text[0] = (char)('a' + i);
+    message.text[1] = 0;
+    MUST(msgsnd(id, &message, 2, 0));
+  }
+  static const long wanted[] = {3, -2, 0, -9, 0, 0};
+  for (int i = 0; i < 6; ++i) {
+    SHOW(msgrcv(id, &message, 2, wanted[i], IPC_NOWAIT));
+    say("%ld %s", message.type, message.text);
+    message.text[0] = '-';
+    if (i == 3) {
+      SHOW(msgsnd(id, &message, 2, 0));
+    }
+  }
+  SHOW(msgrcv(id, &message, 2, 0, IPC_NOWAIT));
+  SHOW(msgctl(id, IPC_RMID, NULL));
 }
 
 BEHAVIOUR(personality_reads) {

@@ -284,6 +284,22 @@ BEHAVIOUR(address_space_limit) {
   FACT(malloc(128 << 20) == NULL);
 }
 
+// What a mapping replaces counts for it; where it is refused all the same, that is as it was.
+BEHAVIOUR(fixed_at_the_limit) {
+  char* memory = map(8 * kPage, PROT_READ | PROT_WRITE);
+  char* hole = map(64 * kPage, PROT_NONE);
+  MUST(munmap(hole + kPage, 63 * kPage));
+  memory[0] = 1;
+  hole = mmap(hole, kPage, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED, -1, 0);
+  hole[0] = 2;
+  const struct rlimit limit = {1 << 16, 1 << 16};
+  MUST(setrlimit(RLIMIT_AS, &limit));
+  SHOW(mmap(hole, 64 * kPage, PROT_READ, kAnonymous | MAP_FIXED, -1, 0));
+  say("still %d", hole[0]);
+  FACT(mmap(memory, 8 * kPage, PROT_READ, kAnonymous | MAP_FIXED, -1, 0) == MAP_FAILED);
+  say("still %d", memory[0]);
+}
+
 // A hog meets ENOMEM under its limit and goes on living.
 BEHAVIOUR(memory_hog) {
   const pid_t hog = start_child();
@@ -354,6 +370,43 @@ BEHAVIOUR(resident_pages) {
   say("second %d, third %d", resident[1] & 1, resident[2] & 1);
   SHOW(mincore(memory + 1, kPage, resident));
   SHOW(mincore((void*)0x10000000, kPage, resident));
+}
+
+BEHAVIOUR(resident_pages_of_much) {
+  enum { kPages = 10000 };
+  static unsigned char resident[kPages + 1];
+  char* memory = map(kPages * kPage, PROT_READ | PROT_WRITE);
+  MUST(madvise(memory, kPages * kPage, MADV_NOHUGEPAGE));
+  for (int i = 0; i < kPages; i += 100) {
+    memory[i * kPage] = 1;
+  }
+  memset(resident, 0xff, sizeof(resident));
+  SHOW(mincore(memory, kPages * kPage, resident));
+  int count = 0;
+  int wrong = 0;
+  for (int i = 0; i < kPages; ++i) {
+    count += resident[i] & 1;
+    wrong += i % 100 == 0 && (resident[i] & 1) == 0;
+  }
+  say("%d, wrong %d, behind %x", count, wrong, resident[kPages]);
+  MUST(munmap(memory + 9000 * kPage, kPage));
+  SHOW(mincore(memory, kPages * kPage, resident));
+  SHOW(mincore(memory, 9000 * kPage, (unsigned char*)16));
+}
+
+// Far apart, with nothing between.
+BEHAVIOUR(unmapping_across_holes) {
+  char* first = (char*)0x100000000000;
+  char* second = (char*)0x200000000000;
+  for (int round = 0; round < 50; ++round) {
+    MUST((long)mmap(first, kPage, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED, -1, 0));
+    MUST((long)mmap(second, 3 * kPage, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED, -1, 0));
+    first[0] = second[0] = second[2 * kPage] = (char)round;
+    MUST(munmap(first, (size_t)(second - first) + kPage));
+  }
+  try_read("first", first);
+  try_read("second", second);
+  say("behind %d", second[2 * kPage]);
 }
 
 BEHAVIOUR(locking) {

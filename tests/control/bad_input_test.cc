@@ -136,8 +136,9 @@ TEST_F(BadFiles, UnreadableFilesAreNamed) {
   ::chmod(directory_.path("").c_str(), 0755);
   ::chmod(path.c_str(), 0);
   const bool unprivileged = true;
-  expect_refused(run_ensemble({"run", "watch", "--kernel", path}, bare(), unprivileged),
-                 {"kernel '" + path + "'", "Permission denied"});
+  expect_refused(
+      run_ensemble({"run", "watch", "--engine", "kvm", "--kernel", path}, bare(), unprivileged),
+      {"kernel '" + path + "'", "Permission denied"});
 }
 
 TEST_F(BadFiles, ProfileErrorsNameTheLine) {
@@ -149,6 +150,7 @@ TEST_F(BadFiles, ProfileErrorsNameTheLine) {
 std::map<std::string, std::string> with_kvm(const std::string& path) {
   auto environment = bare();
   environment["ENSEMBLE_KVM_DEVICE"] = path;
+  environment["LIBVIRT_DRIVER_DIR"] = "/nonexistent";  // Nor is there QEMU.
   return environment;
 }
 

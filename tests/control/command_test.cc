@@ -110,7 +110,7 @@ TEST(Doctor, MeasuresThisHost) {
 
 TEST(Doctor, SaysHowToMendAMissingKvm) {
   const std::map<std::string, std::string> environment = {
-      {"ENSEMBLE_KVM_DEVICE", "/nonexistent/kvm"}};
+      {"ENSEMBLE_KVM_DEVICE", "/nonexistent/kvm"}, {"LIBVIRT_DRIVER_DIR", "/nonexistent"}};
   const auto text = run_ensemble({"doctor"}, environment);
   EXPECT_EQ(text.exit_code, 1);
   EXPECT_THAT(text.output, HasSubstr("mend: "));
@@ -123,6 +123,10 @@ TEST(Doctor, SaysHowToMendAMissingKvm) {
   ASSERT_NE(check, nullptr);
   EXPECT_EQ((*check)["verdict"], "bad");
   EXPECT_FALSE((*check)["mend"].is_null());
+  const Json* qemu = find_check(diagnosis, "qemu");
+  ASSERT_NE(qemu, nullptr);
+  EXPECT_EQ((*qemu)["verdict"], "bad");
+  EXPECT_THAT((*qemu)["mend"].get<std::string>(), HasSubstr("libvirt-daemon-driver-qemu"));
 }
 
 TEST(Doctor, FindsMissingGuestFiles) {

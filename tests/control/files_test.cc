@@ -59,6 +59,20 @@ TEST(Sha256, DigestsFiles) {
   EXPECT_FALSE(file_sha256(directory.path("missing")));
 }
 
+TEST(SmallFile, IsRead) {
+  const TemporaryDirectory directory;
+  ASSERT_TRUE(write_file_atomically(directory.path("some"), std::string(10'000, 'x')));
+  EXPECT_EQ(read_small_file(directory.path("some")).value(), std::string(10'000, 'x'));
+  EXPECT_FALSE(read_small_file("/proc/self/stat")->empty());
+  EXPECT_EQ(read_small_file(directory.path("missing")).error().error_number(), ENOENT);
+}
+
+TEST(SmallFile, ThatDoesNotEndIsRefused) {
+  const auto read = read_small_file("/dev/zero");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().message(), "'/dev/zero' has more than 16 MiB");
+}
+
 TEST(MemoryFigures, LeavesExcludedMappingsOut) {
   const std::string smaps =
       "1000-3000 r-xp 00000000 08:01 5 /bin/program\n"

@@ -72,7 +72,9 @@ class OldKvm : public testing::TestWithParam<Question> {
     // The filter stays with the thread that asked for it.
     std::thread([&] {
       ASSERT_TRUE(answer_with_zero(GetParam().request, GetParam().argument));
-      result = run_ensemble(arguments, bare());
+      auto environment = bare();
+      environment["LIBVIRT_DRIVER_DIR"] = "/nonexistent";  // Nor is there QEMU.
+      result = run_ensemble(arguments, environment);
     }).join();
     return result;
   }

@@ -11,10 +11,10 @@ inline std::string guest(const std::string& name) {
   return std::string(ENSEMBLE_TEST_GUESTS) + "/" + name + ".elf";
 }
 
-// `ensemble run watch` with a small kernel.
+// `ensemble run watch` with a small kernel, on KVM.
 inline std::vector<std::string> run_guest(const std::string& name,
                                           const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"run", "watch", "--kernel", guest(name)};
+  std::vector<std::string> arguments = {"run", "watch", "--engine", "kvm", "--kernel", guest(name)};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 #include <libfdt.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 
+#include "device-model/chip_placement.h"
 #include "device-model/device_tree_writer.h"
 #include "device-model/machine_layout.h"
 #include "device-model/profile_loader.h"
@@ -23,6 +25,7 @@ MachineDescription describe(const std::string& profile) {
   machine.apic_ids = {0, 1, 2, 3};
   machine.tsc_frequency = 2'500'000'000;
   machine.memory = {{0, kLowMemoryEnd}, {kHighMemoryStart, (1ULL << 30) - kHighMemoryStart}};
+  describe_chips(place_chips(machine.product), machine);
   machine.arguments = {"/bin/busybox", "uname", "-a b"};
   machine.start_time = 1'700'000'000'000'000'001;
   machine.virtio = {{"console", 3, kVirtioAddress, 16},
@@ -222,6 +225,39 @@ TEST(UsableMemory, LeavesTheHoleOut) {
   EXPECT_EQ(ranges[0].size, kLowMemoryEnd);
   EXPECT_EQ(ranges[1].address, kHighMemoryStart);
   EXPECT_EQ(ranges[1].size, (16ULL << 20) - kHighMemoryStart);
+}
+
+TEST(DeviceTreeTest, ChipsHangOnTheirControllers) {
+  const Tree tree(encode_device_tree(describe("phone")).value());
+  EXPECT_EQ(tree.string("/soc/i2c@d0020000", "compatible"), "snps,designware-i2c");
+  EXPECT_EQ(tree.cells("/soc/i2c@d0020000", "interrupts"), (Cells{kI2cGsis[0], 4}));
+  EXPECT_EQ(tree.cell("/soc/i2c@d0020000", "clock-frequency"), 400'000U);
+  EXPECT_TRUE(tree.has("/soc/gpio@d0030000", "gpio-controller"));
+  const char* const motion = "/soc/i2c@d0020000/bmi160@68";
+  EXPECT_EQ(tree.string(motion, "compatible"), "bosch,bmi160");
+  EXPECT_EQ(tree.cell(motion, "reg"), 0x68U);
+  EXPECT_EQ(tree.cell(motion, "interrupt-parent"), tree.cell("/soc/gpio@d0030000", "phandle"));
+  const Cells interrupts = tree.cells(motion, "interrupts");
+  ASSERT_EQ(interrupts.size(), 2U);
+  EXPECT_GE(interrupts[0], kFirstChipPin);
+  EXPECT_EQ(interrupts[1], 1U);
+}
+
+TEST(ChipPlacementTest, EachInterruptOutputHasAPinOfItsOwn) {
+  for (const char* name : {"phone", "tablet", "watch"}) {
+    const Profile profile = load_profile(name, kBuiltIn).value();
+    const ChipPlaces places = place_chips(profile);
+    std::vector<std::uint32_t> pins;
+    ASSERT_EQ(places.buses.size(), 1U);
+    for (const PlacedChip& chip : places.buses[0].chips) {
+      EXPECT_EQ(chip.interrupt_pin.has_value(), chip.model->interrupt != ChipInterrupt::kNone);
+      if (chip.interrupt_pin) {
+        EXPECT_EQ(std::ranges::count(pins, *chip.interrupt_pin), 0);
+        pins.push_back(*chip.interrupt_pin);
+      }
+    }
+    EXPECT_EQ(places.gpio.has_value(), !pins.empty());
+  }
 }
 
 }  // namespace

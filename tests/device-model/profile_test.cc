@@ -119,7 +119,8 @@ TEST(BuiltInProfile, Watch) {
 TEST(ChipCatalogue, NamesAndBindingsAreUnique) {
   std::set<std::string_view> names;
   std::set<std::string_view> bindings;
-  for (const ChipModel& chip : chip_catalogue()) {
+  for (const ChipModel* const model : chip_catalogue()) {
+    const ChipModel& chip = *model;
     EXPECT_TRUE(names.insert(chip.name).second) << chip.name;
     EXPECT_TRUE(bindings.insert(chip.compatible).second) << chip.compatible;
     EXPECT_FALSE(chip.addresses.empty()) << chip.name;

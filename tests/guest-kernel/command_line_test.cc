@@ -34,6 +34,18 @@ TEST_F(CommandLine, ReadsDevicesAsLinuxWritesThem) {
   EXPECT_EQ(machine_.argument_count, 0u);
 }
 
+TEST_F(CommandLine, AddsDevicesToAMachineThatAManifestTells) {
+  machine_.tsc_frequency = 7;
+  EXPECT_EQ(
+      read_announced_devices("tsc_khz=1 virtio_mmio.device=512@0xfeb02e00:12 -- /bin/sh", machine_),
+      nullptr);
+  ASSERT_EQ(machine_.devices.size(), 1u);
+  EXPECT_EQ(machine_.devices[0].address, 0xfeb0'2e00u);
+  EXPECT_EQ(machine_.tsc_frequency, 7u);
+  EXPECT_EQ(machine_.argument_count, 0u);
+  EXPECT_NE(read_announced_devices(" virtio_mmio.device=512", machine_), nullptr);
+}
+
 TEST_F(CommandLine, SplitsTheCommand) {
   EXPECT_EQ(read("tsc_khz=1 -- /bin/sh -c  \"echo a  b\" \"\" virtio_mmio.device=1K@0x1000:5 x"),
             nullptr);

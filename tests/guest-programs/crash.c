@@ -58,9 +58,10 @@ int main(int argc, char** argv) {
     memset((void*)0x3fffffffe000, 0xff, 0x2000);
     return (int)syscall(SYS_getppid);
   } else if (strcmp(how, "memory") == 0) {
-    // All of it, and then some.
+    // All of it, and then some, which only this flag promises.
     for (;;) {
-      char* map = mmap(NULL, 1 << 24, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      char* map = mmap(NULL, 1 << 24, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (map == MAP_FAILED) {
         return 3;
       }

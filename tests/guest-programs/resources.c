@@ -32,38 +32,27 @@ static int end_of(pid_t child) {
   return status;
 }
 
-// Takes memory until there is no more, and is killed for it.
-static void test_hog(void) {
+// Takes memory in pieces until there is no more; 0: it was refused a piece.
+static int end_of_hog(size_t piece, int flags) {
   const pid_t hog = fork();
   if (hog == 0) {
     for (;;) {
-      char* memory =
-          mmap(NULL, kMebibyte, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      char* memory = mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
       if (memory == MAP_FAILED) {
         _exit(errno == ENOMEM ? 0 : 1);
       }
-      memset(memory, 1, kMebibyte);
+      memset(memory, 1, piece);
     }
   }
-  const int status = end_of(hog);
-  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  return end_of(hog);
 }
 
-// The same with memory that is shared, which files in memory hold.
-static void test_shared_hog(void) {
-  const pid_t hog = fork();
-  if (hog == 0) {
-    for (;;) {
-      char* memory =
-          mmap(NULL, kMebibyte, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-      if (memory == MAP_FAILED) {
-        _exit(errno == ENOMEM ? 0 : 1);
-      }
-      memset(memory, 1, kMebibyte);
-    }
-  }
-  const int status = end_of(hog);
-  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+// A large piece is refused once less than that is free. Who has promised not to need it all, and
+// does, is killed; and so is who has more shared memory than files in memory may have.
+static void test_hogs(void) {
+  CHECK(end_of_hog(8 * kMebibyte, MAP_PRIVATE) == 0);
+  CHECK(end_of_hog(kMebibyte, MAP_PRIVATE | MAP_NORESERVE) == SIGKILL);
+  CHECK(end_of_hog(kMebibyte, MAP_SHARED) == SIGKILL);
 }
 
 static int recurse(int depth) {
@@ -143,11 +132,10 @@ int main(int count, char** words) {
     return 7;
   }
   test_nothing_left_behind(words[0]);
-  test_hog();
-  test_shared_hog();
+  test_hogs();
   test_recursion();
   test_fork_bomb();
-  test_hog();
+  test_hogs();
   test_nothing_left_behind(words[0]);
   return finish();
 }

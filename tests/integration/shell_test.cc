@@ -125,15 +125,32 @@ TEST_F(Shell, KnowsTheTerminalsSizeAndItsChange) {
   run(session, "stty size", "20 77");
 }
 
-// Each process starts two more, eight rows deep: more than the device has room for.
-TEST_F(Shell, OutlivesAForkBombThatEndsInItsOwnErrors) {
+// Each process starts two more, without end, and waits for them or not. The shell's other jobs go
+// on; the bomb's own processes fail, and none is left.
+TEST_F(Shell, OutlivesForkBombsThatEndInTheirOwnErrors) {
   REQUIRE_KVM();
-  TerminalSession session({"run", "watch"}, kSize);
+  TerminalSession session({"run", "watch", "--memory", "64M"}, kSize);
   ASSERT_TRUE(session.shows_next("# ")) << session.screen();
-  session.type("b() { [ $1 = 0 ] || { b $(($1-1)) & b $(($1-1)) & wait; }; }\r");
-  session.type("b 8 2>&1 | grep -q \"can't fork\" && echo f''ailed\r");
-  EXPECT_TRUE(session.shows_next("\r\nfailed", default_limit() * 6)) << session.screen();
-  run(session, "wait; echo al''ive", "\r\nalive");
+  run(session, "processes() { ls -d /proc/[1-9]* | wc -l; }; echo re''ady", "\r\nready");
+  for (const char* bomb : {"b() { b & b & wait; }", "b() { b | b & }"}) {
+    session.type(std::string(bomb) + "; rm -f /tmp/errors; b 2> /tmp/errors &\r");
+    session.type("until grep -s -q 'fork: Resource' /tmp/errors; do sleep 0.1; done; ");
+    session.type("echo f''ailed\r");
+    EXPECT_TRUE(session.shows_next("\r\nfailed", default_limit() * 3)) << session.screen();
+    session.type("while [ $(processes) -gt 6 ]; do sleep 0.1; done; echo al''one\r");
+    EXPECT_TRUE(session.shows_next("\r\nalone", default_limit() * 3)) << session.screen();
+  }
+}
+
+TEST_F(Shell, OutlivesProgramsThatTakeAllMemory) {
+  REQUIRE_KVM();
+  TerminalSession session({"run", "watch", "--memory", "64M"}, kSize);
+  ASSERT_TRUE(session.shows_next("# ")) << session.screen();
+  // A large piece that there is no room for is refused. Small ones are not, so the program with
+  // most of them is killed.
+  run(session, "busybox awk 'BEGIN { x = \"x\"; for (;;) x = x x }'; echo st''atus $?",
+      "\r\nstatus 1\r");
+  run(session, "busybox awk 'BEGIN { for (;;) x[n++] = n }'; echo st''atus $?", "\r\nstatus 137\r");
   run(session, "ls /bin | grep -x bus''ybox", "\r\nbusybox");
 }
 

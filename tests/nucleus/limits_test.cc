@@ -29,6 +29,19 @@ void say(Status status) {
   *reinterpret_cast<volatile char*>(status == Status::kNoRight ? kRefused : kAllowed) = 1;
 }
 
+constexpr std::uint64_t kSpread = 0x20'0000'0000;
+
+// Maps a page in each of `count` times 2 MiB; returns how many it could.
+std::uint64_t spread(Slot domain, const Memory& memory, std::uint64_t count) {
+  std::uint64_t done = 0;
+  while (done < count &&
+         guest::map(domain, kSpread + done * abi::kLargePageSize, abi::kComposerMemory,
+                    memory.offset, abi::kPageSize, abi::kRightRead) == Status::kOk) {
+    ++done;
+  }
+  return done;
+}
+
 }  // namespace
 
 TEST(a_domain_without_the_right_makes_no_bare_thread) {
@@ -135,6 +148,41 @@ TEST(large_tables_do_not_drain_the_pool) {
     EXPECT_OK(guest::end_domain(domain));
     EXPECT_OK(guest::delete_capability(abi::kSelfSlot, domain));
   }
+}
+
+TEST(tables_that_unmapping_has_emptied_serve_again) {
+  constexpr std::uint64_t kQuota = 24;
+  const Memory memory = new_memory(1);
+  const Slot domain = new_slot();
+  EXPECT_OK(guest::create_domain(domain, 16, kQuota));
+  for (int round = 0; round < 20; ++round) {
+    EXPECT_EQUAL(spread(domain, memory, kQuota / 2), kQuota / 2);
+    EXPECT_OK(guest::unmap(domain, kSpread, kQuota / 2 * abi::kLargePageSize));
+  }
+  // And they are empty: what is not mapped again can be unmapped and mapped.
+  EXPECT_EQUAL(spread(domain, memory, 1), 1);
+  EXPECT_OK(guest::map(domain, kSpread + abi::kPageSize, abi::kComposerMemory, memory.offset,
+                       abi::kPageSize, abi::kRightRead));
+  discard(domain);
+}
+
+TEST(one_of_many_that_share_a_quota_leaves_some_to_the_others) {
+  const Memory memory = new_memory(1);
+  const Slot hog = new_slot();
+  const Slot other = new_slot();
+  EXPECT_OK(guest::create_domain(hog, 16, 0));
+  EXPECT_OK(guest::create_domain(other, 16, 0));
+  const auto own = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
+  EXPECT(own.has_value());
+  const std::uint64_t pages = (*own)[1] / abi::kPageSize;
+  const std::uint64_t most = spread(hog, memory, pages);
+  EXPECT(most <= pages / 4);
+  EXPECT(most > pages / 8 || pages < 64);
+  const auto told = guest::information(abi::InformationKind::kDomain, 0, hog);
+  EXPECT(told.has_value() && (*told)[4] >= most);
+  EXPECT_EQUAL(spread(other, memory, 8), 8);
+  discard(hog);
+  discard(other);
 }
 
 }  // namespace nucleus_test

@@ -1,9 +1,12 @@
 """The Debian packages, built from build/release, and an installation unpacked from them."""
 
+import contextlib
 import functools
 import os
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -44,3 +47,27 @@ def environment(**more):
 
 def ensemble(*arguments, code=0, **more):
     return run(unpacked() / "usr/bin/ensemble", *arguments, code=code, env=environment(**more), cwd="/")
+
+
+@contextlib.contextmanager
+def daemon():
+    """A daemon of the installation, started as systemd starts it: with its socket already listening. Gives
+    the environment of its clients. It has to end well."""
+    with tempfile.TemporaryDirectory(prefix="ensemble-package-") as folder:
+        at = {"ENSEMBLE_SOCKET": f"{folder}/run/ensembled.sock"}
+        Path(folder, "run").mkdir(mode=0o700)
+        process = subprocess.Popen(
+            ["systemd-socket-activate", f"--listen={at['ENSEMBLE_SOCKET']}", unpacked() / "usr/bin/ensembled",
+             "--state", f"{folder}/state"], cwd="/", env=environment(**at), stderr=subprocess.PIPE, text=True)
+        try:
+            limit = time.monotonic() + PATIENCE
+            while not Path(at["ENSEMBLE_SOCKET"]).exists() and process.poll() is None:
+                if time.monotonic() > limit:
+                    raise AssertionError("nothing listens")
+                time.sleep(0.05)
+            yield at
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=PATIENCE)
+        if process.returncode != 0:
+            raise AssertionError(f"the daemon ended with {process.returncode}: {errors}")

@@ -34,6 +34,23 @@ TEST_F(MachineControlTest, Resets) {
   EXPECT_FALSE(exit_code);
 }
 
+TEST_F(MachineControlTest, PowersOffAndResetsAsAcpiDoes) {
+  const auto write_byte = [this](uint64_t offset, uint8_t value) {
+    control.write(offset, std::as_bytes(std::span(&value, 1)));
+  };
+  write_byte(0x30, 5 << 2);           // Not enabled.
+  write_byte(0x30, 1 << 5);           // Another sleep state.
+  write_byte(0x31, 5 << 2 | 1 << 5);  // The status register.
+  write_byte(0x32, 0);
+  write_byte(0x00, 0x55);
+  EXPECT_FALSE(exit_code);
+  EXPECT_EQ(resets, 0);
+  write_byte(0x30, 5 << 2 | 1 << 5);
+  EXPECT_EQ(exit_code, 0);
+  write_byte(0x32, 1);
+  EXPECT_EQ(resets, 1);
+}
+
 TEST_F(MachineControlTest, IgnoresWhatItDoesNotKnow) {
   write(0, 0x1234);
   write(4, 0x5555);

@@ -14,6 +14,11 @@ constexpr uint64_t kSize = 16 << 20;
 constexpr uint64_t kKernel = 0x100000;
 constexpr uint64_t kMapped = 0x10'0000'0000;
 
+Result<PvhEntry> load(GuestMemory& memory, const BootSource& source) {
+  auto kernel = read_kernel_file(source.kernel_path);
+  return kernel ? load_pvh(memory, source, *kernel) : std::unexpected(kernel.error());
+}
+
 class PvhLoaderTest : public ::testing::Test {
  protected:
   std::string write_kernel(uint64_t address, uint64_t memory_size) {
@@ -52,7 +57,7 @@ class PvhLoaderTest : public ::testing::Test {
     take(memory.read(address, std::as_writable_bytes(std::span(result))));
     return result;
   }
-  std::string refuse(const BootSource& source) { return error_of(load_pvh(memory, source)); }
+  std::string refuse(const BootSource& source) { return error_of(load(memory, source)); }
 
   TemporaryFolder folder;
   GuestMemory memory = take(GuestMemory::create(kSize));
@@ -61,16 +66,16 @@ class PvhLoaderTest : public ::testing::Test {
 TEST_F(PvhLoaderTest, PlacesKernelModulesAndStartInformation) {
   const std::string boot = folder.write("boot.bin", bytes_of("boot package"));
   const std::string root = folder.write("root.cpio", std::vector<std::byte>(5000, std::byte{'r'}));
-  const PvhEntry entry = take(load_pvh(
-      memory,
-      {.kernel_path = write_kernel(kKernel, 0x2345),
-       .command_line = "hello world",
-       .modules = {{.name = "boot", .placement = BootModule::Placement::kCopied, .path = boot},
-                   {.name = "root", .placement = BootModule::Placement::kMapped, .path = root},
-                   {.name = "manifest",
-                    .placement = BootModule::Placement::kCopied,
-                    .path = "",
-                    .contents = bytes_of("tree")}}}));
+  const PvhEntry entry = take(
+      load(memory,
+           {.kernel_path = write_kernel(kKernel, 0x2345),
+            .command_line = "hello world",
+            .modules = {{.name = "boot", .placement = BootModule::Placement::kCopied, .path = boot},
+                        {.name = "root", .placement = BootModule::Placement::kMapped, .path = root},
+                        {.name = "manifest",
+                         .placement = BootModule::Placement::kCopied,
+                         .path = "",
+                         .contents = bytes_of("tree")}}}));
   EXPECT_EQ(entry.entry, kKernel);
   EXPECT_EQ(entry.start_info, 0x6000u);
   EXPECT_EQ(contents(kKernel, 11), "kernel code");
@@ -94,7 +99,7 @@ TEST_F(PvhLoaderTest, PlacesKernelModulesAndStartInformation) {
 
 TEST_F(PvhLoaderTest, DescribesTheMemory) {
   memory = take(GuestMemory::create((uint64_t{3} << 30) + (4 << 20)));
-  take(load_pvh(memory, {.kernel_path = write_kernel(kKernel, 0x1000)}));
+  take(load(memory, {.kernel_path = write_kernel(kKernel, 0x1000)}));
   const auto map = take(memory.load<uint64_t>(0x6000 + 40));
   ASSERT_EQ(take(memory.load<uint32_t>(0x6000 + 48)), 4u);
   struct Entry {
@@ -110,7 +115,7 @@ TEST_F(PvhLoaderTest, DescribesTheMemory) {
 }
 
 TEST_F(PvhLoaderTest, TouchesNoMoreThanItWrites) {
-  take(load_pvh(memory, {.kernel_path = write_kernel(kKernel, 0x100000)}));
+  take(load(memory, {.kernel_path = write_kernel(kKernel, 0x100000)}));
   EXPECT_EQ(take(memory.touched_bytes()), 2 * 4096u) << "start information and one page of code";
 }
 
@@ -132,7 +137,7 @@ TEST_F(PvhLoaderTest, RefusesSegmentsInTheWrongPlace) {
                          "outside of the machine's memory of 16 MiB"))
         << address;
   }
-  take(load_pvh(memory, {.kernel_path = write_kernel(0x8000, 0x1000)}));
+  take(load(memory, {.kernel_path = write_kernel(0x8000, 0x1000)}));
 }
 
 TEST_F(PvhLoaderTest, RefusesUnusableFiles) {
@@ -192,13 +197,13 @@ TEST_F(PvhLoaderTest, BoundsTheCommandLine) {
                        .path = "",
                        .contents = bytes_of("x")});
   }
-  take(load_pvh(
-      memory, {.kernel_path = kernel, .command_line = std::string(2047, 'x'), .modules = modules}));
+  take(load(memory,
+            {.kernel_path = kernel, .command_line = std::string(2047, 'x'), .modules = modules}));
   EXPECT_EQ(modules.size(), this->modules().size());
 }
 
 TEST_F(PvhLoaderTest, SaysWhenStartInformationDoesNotFit) {
-  EXPECT_TRUE(contains(error_of(write_start_info(memory, std::string(9000, 'x'), {})),
+  EXPECT_TRUE(contains(error_of(write_start_info(memory, std::string(9000, 'x'), {}, 0)),
                        "do not fit into the 8192 bytes"));
 }
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <utility>
 
-#include "control/daemon/log_tail.h"
 #include "control/daemon/loop_timer.h"
+#include "control/printable.h"
 
 namespace ensemble::control {
 namespace {

@@ -71,7 +71,10 @@ class HostService final : public v1::Host::CallbackService {
       }
       v1::DeviceMetrics metrics;
       metrics.set_name((*device)->record().name());
-      *metrics.mutable_processor_time() = processor_time((*device)->record().status().process_id());
+      const v1::DeviceStatus& status = (*device)->record().status();
+      if (status.engine() != v1::ENGINE_LIBVIRT) {  // QEMU is another process.
+        *metrics.mutable_processor_time() = processor_time(status.process_id());
+      }
       (*device)->measure(
           [metrics, done](const ApiResult<ensemble::vmm::v1::Measurements>& measured) mutable {
             if (!measured) {
@@ -113,6 +116,12 @@ class HostService final : public v1::Host::CallbackService {
     engine.set_message(engine.usable()
                            ? vmm::kvm_module_name()
                            : fmt::format("{} cannot be used; `ensemble doctor` says why", device));
+    v1::EngineInformation& libvirt = *host.add_engines();
+    libvirt.set_engine(v1::ENGINE_LIBVIRT);
+    const auto files = InstallationFiles::locate();
+    const std::string program = files ? files->libvirt_executable() : "ensemble-libvirt";
+    libvirt.set_usable(::access(program.c_str(), X_OK) == 0);
+    libvirt.set_message(libvirt.usable() ? "QEMU, by libvirt" : program + " is missing");
     *host.mutable_daemon_start_time() = context_.start_time;
     return host;
   }

@@ -96,7 +96,7 @@ std::string push_body(const Begin& begin) {
       .number(begin.size())
       .number(begin.offset())
       .text(begin.sha256())
-      .number(begin.mode() == 0 ? usual : begin.mode())
+      .number(begin.has_mode() ? begin.mode() : usual)
       .number(begin.user_id())
       .number(begin.group_id())
       .number(flags)

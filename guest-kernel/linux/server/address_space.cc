@@ -75,17 +75,15 @@ Result<void> AddressSpace::add(const Segment& segment) {
   if (const auto inserted = insert(segment); !inserted) {
     return inserted;
   }
-  return map_range(segment.start, segment.end);
+  const auto mapped = map_range(segment.start, segment.end);
+  if (!mapped && segments_.split(segment.start, segment.end)) {
+    segments_.remove(segment.start, segment.end);
+  }
+  return mapped;
 }
 
 Result<void> AddressSpace::replace(const Segment& segment) {
-  // Room first, so that nothing can fail half-way.
-  if (!segments_.prepare() || !segments_.split(segment.start, segment.end)) {
-    return fail(ENOMEM);
-  }
-  segments_.remove(segment.start, segment.end);
-  static_cast<void>(segments_.insert(segment));
-  return {};
+  return segments_.replace(segment) ? Result<void>{} : fail(ENOMEM);
 }
 
 Result<void> AddressSpace::add_memory(Segment segment) {
@@ -162,18 +160,16 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
   if (!segments_.split(start, end)) {
     return fail(ENOMEM);
   }
-  bool mapped = false;
   bool has_file = false;
   for (std::size_t index = segments_.index_after(start);
        index < segments_.size() && segments_.at(index).start < end; ++index) {
     if (segments_.at(index).use == SegmentUse::kShim) {
       return fail(EINVAL);
     }
-    mapped = mapped || segments_.at(index).mapped != Mapped::kNothing;
     has_file = has_file || segments_.at(index).file != nullptr;
   }
-  if (mapped && guest::unmap(domain_, start, size) != guest::Status::kOk) {
-    return fail(ENOMEM);
+  if (const auto unmapped = unmap_range(start, end); !unmapped) {
+    return unmapped;
   }
   for (std::size_t index = segments_.index_after(start);
        index < segments_.size() && segments_.at(index).start < end; ++index) {
@@ -184,6 +180,35 @@ Result<void> AddressSpace::remove(std::uint64_t start, std::uint64_t size) {
     drop_unused_files();
   }
   return {};
+}
+
+// Takes what is mapped in [start, end) out of the page tables, which the nucleus walks in ring 0:
+// it is not sent through large holes.
+Result<void> AddressSpace::unmap_range(std::uint64_t start, std::uint64_t end) {
+  const auto unmap = [this](std::uint64_t from, std::uint64_t to) {
+    return from == to || guest::unmap(domain_, from, to - from) == guest::Status::kOk;
+  };
+  std::uint64_t from = start;
+  std::uint64_t to = start;  // [from, to) is to be unmapped
+  for (std::size_t index = segments_.index_after(start);
+       index < segments_.size() && segments_.at(index).start < end; ++index) {
+    const Segment& segment = segments_.at(index);
+    if (segment.mapped == Mapped::kNothing) {
+      continue;
+    }
+    const std::uint64_t first = std::max(start, segment.start);
+    if (first - to >= kLargePage) {
+      if (!unmap(from, to)) {
+        return fail(ENOMEM);
+      }
+      from = std::max(start, round_down(first, kLargePage));
+    }
+    to = std::min(end, segment.end);
+  }
+  // With the hole behind it, its last table may go too.
+  const std::uint64_t border = round_up(to, kLargePage);
+  to = to != from && border <= end ? border : to;
+  return unmap(from, to) ? Result<void>{} : fail(ENOMEM);
 }
 
 // As Linux does, it changes what lies before a hole or a refusal.
@@ -240,8 +265,8 @@ Result<void> AddressSpace::move(std::uint64_t from, std::uint64_t size, std::uin
       return fail(EFAULT);
     }
   }
-  if (guest::unmap(domain_, from, size) != guest::Status::kOk) {
-    return fail(ENOMEM);
+  if (const auto unmapped = unmap_range(from, from + size); !unmapped) {
+    return unmapped;
   }
   for (std::uint64_t moved = 0; moved < size;) {
     Segment segment = segments_.piece(from + moved, from + size);

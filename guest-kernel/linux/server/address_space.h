@@ -143,6 +143,7 @@ class AddressSpace {
   // Maps what is behind [start, end), which lies in one segment, as far as it may be accessed now.
   Result<void> map_range(std::uint64_t start, std::uint64_t end);
   Result<void> give_memory(std::uint64_t start, std::uint64_t end);
+  Result<void> unmap_range(std::uint64_t start, std::uint64_t end);
   // Replaces what is behind [start, end), in one segment, by memory of its own with the same bytes.
   Result<void> copy_pages(std::uint64_t start, std::uint64_t end);
   Result<void> break_sharing(std::uint64_t address);
@@ -160,6 +161,9 @@ class AddressSpace {
   Result<void> discard_piece(const Segment& segment);
   Result<void> protect_piece(Segment segment, std::uint8_t protection);
   Result<void> keep_file(Node* file);
+  std::size_t file_index(const Node* file) const;
+  // Gives [start, end) of one segment of a file back to the file.
+  void forget_pages(std::uint64_t start, std::uint64_t end);
   void drop_unused_files();
   void release(const Segment& segment);
   std::uint64_t next_heap_limit(std::uint64_t end) const;
@@ -171,7 +175,7 @@ class AddressSpace {
   std::span<const std::byte> archive_;
   SegmentMap segments_;
   Reference<Node> program_;
-  GrowingArray<Node*> files_;  // of the segments, each kept once
+  GrowingArray<Node*> files_;  // of the segments, each kept once, in order
   std::uint64_t heap_start_ = 0;
   std::uint64_t heap_end_ = 0;
   std::uint64_t heap_limit_ = 0;

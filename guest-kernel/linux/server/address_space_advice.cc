@@ -31,15 +31,17 @@ Result<void> AddressSpace::change_all(std::uint64_t start, std::uint64_t size, C
 
 Result<void> AddressSpace::set_fork_rule(std::uint64_t start, std::uint64_t size, ForkRule rule) {
   return change_all(start, size, [&](Segment segment) {
+    const bool differs = segment.fork_rule != rule;
     segment.fork_rule = rule;
-    return replace(segment);
+    return differs ? replace(segment) : Result<void>{};
   });
 }
 
 Result<void> AddressSpace::set_locked(std::uint64_t start, std::uint64_t size, bool locked) {
   return change_all(start, size, [&](Segment segment) {
+    const bool differs = segment.locked != locked;
     segment.locked = locked;
-    return replace(segment);
+    return differs ? replace(segment) : Result<void>{};
   });
 }
 

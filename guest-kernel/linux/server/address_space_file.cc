@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/address_space.h"
@@ -20,11 +21,17 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
 
 }  // namespace
 
+std::size_t AddressSpace::file_index(const Node* file) const {
+  return static_cast<std::size_t>(std::lower_bound(files_.begin(), files_.end(), file) -
+                                  files_.begin());
+}
+
 Result<void> AddressSpace::keep_file(Node* file) {
-  if (file == nullptr || std::find(files_.begin(), files_.end(), file) != files_.end()) {
+  const std::size_t index = file_index(file);
+  if (file == nullptr || (index < files_.size() && files_[index] == file)) {
     return {};
   }
-  if (!files_.push_back(file)) {
+  if (!files_.insert(index, file)) {
     return fail(ENOMEM);
   }
   file->acquire();
@@ -33,15 +40,29 @@ Result<void> AddressSpace::keep_file(Node* file) {
 }
 
 void AddressSpace::drop_unused_files() {
-  for (std::size_t index = files_.size(); index-- > 0;) {
-    Node* const file = files_[index];
-    const bool used = std::any_of(segments_.begin(), segments_.end(),
-                                  [file](const Segment& each) { return each.file == file; });
-    if (!used) {
-      files_.erase(index, index + 1);
-      --file->mappings;
-      file->release();
+  // One walk through the segments marks the files. Nothing below comes back here.
+  static std::array<bool, SegmentMap::kMaximumSegments + 1> used;
+  for (std::size_t index = 0; index < files_.size(); ++index) {
+    used[index] = false;
+  }
+  const Node* last = nullptr;
+  for (const Segment& segment : segments_) {
+    if (segment.file != nullptr && segment.file != last) {
+      last = segment.file;
+      used[file_index(last)] = true;
     }
+  }
+  std::size_t kept = 0;
+  for (std::size_t index = 0; index < files_.size(); ++index) {
+    if (used[index]) {
+      std::swap(files_[kept++], files_[index]);
+    }
+  }
+  while (files_.size() != kept) {
+    Node* const file = files_[files_.size() - 1];
+    files_.erase(files_.size() - 1, files_.size());
+    --file->mappings;
+    file->release();
   }
 }
 
@@ -144,26 +165,38 @@ void AddressSpace::forget_file_pages(const Node& file, std::uint64_t first, std:
     }
     const std::uint64_t from = std::max(start, first);
     const std::uint64_t to = last < end ? last + 1 : end;
+    const auto address_of = [&](std::uint64_t page) {
+      return segment.start + (page - start) * kPage;
+    };
+    const auto goes = [&](std::uint64_t page) {
+      return copies || segment.file->page(page, false) == segment.offset + (page - start) * kPage;
+    };
     for (std::uint64_t page = from; page < to; ++page) {
-      Segment piece = segments_.piece(segment.start + (page - start) * kPage,
-                                      segment.start + (page - start + 1) * kPage);
-      if (!copies && segment.file->page(page, false) != piece.offset) {
-        continue;
+      const std::uint64_t begin = page;
+      while (page < to && goes(page)) {
+        ++page;
       }
-      const std::uint64_t frame = piece.offset;
-      if (piece.mapped != Mapped::kNothing) {
-        static_cast<void>(guest::unmap(domain_, piece.start, kPage));
-      }
-      piece.backing = Backing::kFile;
-      piece.offset = 0;
-      piece.copy_on_write = false;
-      piece.mapped = Mapped::kNothing;
-      // Where there is no memory to note it, the page stays this space's own.
-      if (replace(piece)) {
-        memory_pool().free(frame, kPage);
+      if (page != begin) {
+        forget_pages(address_of(begin), address_of(page));
       }
     }
     index = segments_.index_after(segment.end - 1);
+  }
+}
+
+void AddressSpace::forget_pages(std::uint64_t start, std::uint64_t end) {
+  Segment piece = segments_.piece(start, end);
+  const std::uint64_t frames = piece.offset;
+  if (piece.mapped != Mapped::kNothing) {
+    static_cast<void>(guest::unmap(domain_, start, end - start));
+  }
+  piece.backing = Backing::kFile;
+  piece.offset = 0;
+  piece.copy_on_write = false;
+  piece.mapped = Mapped::kNothing;
+  // Where there is no memory to note it, the pages stay this space's own.
+  if (replace(piece)) {
+    memory_pool().free(frames, end - start);
   }
 }
 

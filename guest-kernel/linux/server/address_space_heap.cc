@@ -4,6 +4,7 @@
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/address_space.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/promised_memory.h"
 
 // The heap: brk(2).
 namespace linux_server {
@@ -57,7 +58,7 @@ bool AddressSpace::grow_heap(std::uint64_t end) {
   segment.use = SegmentUse::kHeap;
   for (const std::uint64_t limit : {next_heap_limit(end), round_up(end, kPage)}) {
     segment.end = limit;
-    if (segment.size() > memory_pool().total() || !may_grow(segment.size(), true) ||
+    if (!may_promise(segment.size()) || !may_grow(segment.size(), true) ||
         !segments_.is_free(segment.start, segment.end)) {
       continue;
     }

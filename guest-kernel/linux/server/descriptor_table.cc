@@ -5,12 +5,15 @@
 #include <new>
 #include <utility>
 
+#include "guest-kernel/linux/server/memory_share.h"
 #include "guest-kernel/linux/server/node_extras.h"
 
 namespace linux_server {
 namespace {
 
 constexpr std::uint32_t kFirstCapacity = 16;
+// Tables of this many entries are everybody's right.
+constexpr std::uint32_t kUsualCapacity = 256;
 
 }  // namespace
 
@@ -20,6 +23,7 @@ DescriptorTable::~DescriptorTable() {
   }
   lock_waits().remove_owner(this);
   delete[] entries_;
+  descriptors_share.give_back(cost_of(capacity_));
 }
 
 void DescriptorTable::publish(shim::ProcessPage* page) {
@@ -79,8 +83,17 @@ bool DescriptorTable::has_room() const {
   return find_free(0) < limit_;
 }
 
+bool DescriptorTable::is_small() const {
+  constexpr std::uint64_t kFew = 64;
+  return find_free(0) < kFew;
+}
+
 Reference<File> DescriptorTable::find(std::uint64_t descriptor) const {
   return descriptor < capacity_ ? entries_[descriptor].file : Reference<File>();
+}
+
+std::uint64_t DescriptorTable::cost_of(std::uint32_t capacity) {
+  return capacity <= kUsualCapacity ? 0 : capacity * sizeof(Entry);
 }
 
 bool DescriptorTable::grow(std::uint32_t capacity) {
@@ -89,8 +102,13 @@ bool DescriptorTable::grow(std::uint32_t capacity) {
   }
   const std::uint32_t wanted =
       std::min(std::max({capacity, capacity_ * 2, kFirstCapacity}), kMaximum);
+  const std::uint64_t more = cost_of(wanted) - cost_of(capacity_);
+  if (!descriptors_share.take(more)) {
+    return false;
+  }
   auto* entries = new Entry[wanted];
   if (entries == nullptr) {
+    descriptors_share.give_back(more);
     return false;
   }
   std::move(entries_, entries_ + capacity_, entries);
@@ -103,6 +121,11 @@ std::int64_t DescriptorTable::add(Reference<File> file, bool close_on_exec, std:
   const std::uint64_t number = find_free(lowest);
   if (number >= limit_) {
     return -EMFILE;
+  }
+  // One that has just been opened is the caller's and the argument's.
+  constexpr std::uint32_t kOwnersOfNew = 2;
+  if (file->owners() <= kOwnersOfNew && open_files_share.is_scarce() && !is_small()) {
+    return -ENFILE;
   }
   const std::int64_t result = put(number, std::move(file), close_on_exec);
   if (result >= 0 && lowest <= first_free_) {

@@ -24,7 +24,9 @@ class DescriptorTable : public Counted {
   std::uint32_t limit() const { return limit_; }
   // Whether add() would find a number.
   bool has_room() const;
-  // Gives `file` the lowest free number from `lowest` on. EMFILE, ENOMEM.
+  // It holds few, which it may have however many the others have.
+  bool is_small() const;
+  // Gives `file` the lowest free number from `lowest` on. EMFILE, ENFILE, ENOMEM.
   std::int64_t add(Reference<File> file, bool close_on_exec, std::uint64_t lowest = 0);
   // Gives it that number, closing what has it. EBADF, ENOMEM. Closing a file gives up the record
   // locks that this table's processes have of it.
@@ -51,6 +53,8 @@ class DescriptorTable : public Counted {
   };
 
   std::uint64_t find_free(std::uint64_t lowest) const;
+  // What a table takes of its share of the memory.
+  static std::uint64_t cost_of(std::uint32_t capacity);
   bool grow(std::uint32_t capacity);
   void drop(std::uint32_t number);
   void publish_one(std::uint32_t number);

@@ -158,10 +158,34 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
   condemn_process(process, killed_by(signal));
 }
 
-// Memory has run out: the process with most of it ends, so that `asking` can go on once it is
-// answered. False: that is `asking` itself, where it does not count as `innocent`. The first
-// process ends last.
-bool end_largest_process(const Process& asking, bool innocent) {
+// What has run out.
+enum class Shortage : std::uint8_t { kNothing, kMemory, kPageTables };
+
+Shortage find_shortage() {
+  constexpr std::uint64_t kLeast = 16 * abi::kPageSize;
+  if (!memory_pool().spares(abi::kPageSize)) {
+    return Shortage::kMemory;
+  }
+  const auto own = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
+  return own && (*own)[0] + kLeast > (*own)[1] ? Shortage::kPageTables : Shortage::kNothing;
+}
+
+// How much a process has of what is short.
+std::uint64_t share_of(const Process& process, Shortage shortage) {
+  const AddressSpace& space = process.space();
+  if (shortage == Shortage::kMemory) {
+    return space.resident() + space.segments().memory();
+  }
+  const auto told =
+      guest::information(abi::InformationKind::kDomain, 0, process.memory_reference()->domain());
+  return told ? (*told)[4] : 0;
+}
+
+// Something has run out: the process with most of it ends, so that `asking` can go on once it is
+// answered. False: that is `asking` itself. The first process ends last, and never for page tables,
+// of which all have much the same.
+bool end_largest_process(const Process& asking, Shortage shortage) {
+  const bool innocent = asking.id() == kFirstProcess && shortage == Shortage::kPageTables;
   Process* largest = nullptr;
   std::uint64_t most = 0;
   for (Process* process = server().process_after(0); process != nullptr;
@@ -171,7 +195,7 @@ bool end_largest_process(const Process& asking, bool innocent) {
         (process == &asking && innocent)) {
       continue;
     }
-    const std::uint64_t size = process->space().resident();
+    const std::uint64_t size = share_of(*process, shortage);
     if (size > most) {
       most = size;
       largest = process;
@@ -185,14 +209,14 @@ bool end_largest_process(const Process& asking, bool innocent) {
   return true;
 }
 
-// Somebody's end makes the memory that `asking` needs. False: it is to end itself.
-bool make_room(const Process& asking) {
-  if (!memory_pool().spares(abi::kPageSize)) {
-    return end_largest_process(asking, false);
+// Where nothing is short, it is this process that has too much of something.
+bool make_room(Task& task, const guest::Message& fault) {
+  const Shortage shortage = find_shortage();
+  if (shortage == Shortage::kNothing || !end_largest_process(*task.process, shortage)) {
+    end_by_fault(task, kSignalKill, fault);
+    return false;
   }
-  // It is the nucleus's memory that has run out, of which all have much the same: who asks has too
-  // much, but for the first process, which the machine ends with.
-  return asking.id() == kFirstProcess && end_largest_process(asking, true);
+  return true;
 }
 
 }  // namespace
@@ -214,11 +238,7 @@ bool handle_fault(ProcessMemory& memory, const guest::Message& fault, guest::Mes
       case FaultOutcome::kResolved:
         return true;
       case FaultOutcome::kNoMemory:
-        if (!make_room(*task->process)) {
-          end_by_fault(*task, kSignalKill, fault);
-          return false;
-        }
-        return true;
+        return make_room(*task, fault);
       case FaultOutcome::kNoFile:
         no_file = true;
         break;

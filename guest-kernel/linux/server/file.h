@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "guest-kernel/linux/server/memory_share.h"
 #include "guest-kernel/linux/server/node.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/user_buffer.h"
@@ -42,7 +43,7 @@ enum class FileKind : std::uint8_t {
 
 // An open file: what a descriptor refers to. Methods return what the system call does: a count, a
 // negative errno or kBlocked.
-class File : public Counted {
+class File : public Counted, public Charged<open_files_share> {
  public:
   // Shares `node`.
   File(Node& node, std::uint32_t flags);

@@ -26,7 +26,7 @@ Result<FileBytes> FileBytes::of(Node& node) {
   }
   result.copy_ = Reference<Copy>(new Copy());
   const std::uint64_t pages = (size + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
-  const std::uint64_t offset = memory_pool().allocate(pages);
+  const std::uint64_t offset = memory_pool().allocate_for_program(pages);
   if (!result.copy_ || offset == MemoryPool::kNone) {
     if (offset != MemoryPool::kNone) {
       memory_pool().free(offset, pages);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
+
+#include "guest-kernel/linux/server/memory_share.h"
 
 namespace linux_server {
 namespace {
@@ -19,6 +22,22 @@ LockWaits& lock_waits() {
   return *std::launder(reinterpret_cast<LockWaits*>(waits_memory));
 }
 
+FileLocks::~FileLocks() {
+  locks_share.give_back(accounted_);
+}
+
+void FileLocks::account() {
+  if (records_.empty()) {
+    records_.reset();
+  }
+  if (wholes_.empty()) {
+    wholes_.reset();
+  }
+  const std::uint64_t size =
+      records_.capacity() * sizeof(RecordLock) + wholes_.capacity() * sizeof(Whole);
+  locks_share.exchange(std::exchange(accounted_, size), size);
+}
+
 const RecordLock* FileLocks::conflict(const RecordLock& wanted) const {
   const auto found = std::find_if(records_.begin(), records_.end(), [&](const RecordLock& each) {
     return each.owner != wanted.owner && overlaps(each, wanted) &&
@@ -27,10 +46,18 @@ const RecordLock* FileLocks::conflict(const RecordLock& wanted) const {
   return found == records_.end() ? nullptr : found;
 }
 
-// Takes the range away from what its owner has, which may leave parts on both sides.
-Result<void> FileLocks::cut(const RecordLock& range) {
-  // Room first, so that nothing is half-done: one lock at most falls into two.
-  if (!records_.reserve(records_.size() + 2)) {
+// Takes the range away from what its owner has, which may leave parts on both sides, and makes room
+// for `more` locks.
+Result<void> FileLocks::cut(const RecordLock& range, std::size_t more) {
+  // Room first, so that nothing is half-done: one lock at most falls into two. Who only gives up a
+  // lock as it is needs none.
+  more += static_cast<std::size_t>(
+      std::any_of(records_.begin(), records_.end(), [&](const RecordLock& each) {
+        return each.owner == range.owner && each.start < range.start && each.last > range.last;
+      }));
+  const bool grows = records_.size() + more > records_.capacity();
+  if (grows &&
+      (!locks_share.has(more * sizeof(RecordLock)) || !records_.reserve(records_.size() + more))) {
     return fail(ENOLCK);
   }
   for (std::size_t index = 0; index < records_.size();) {
@@ -57,7 +84,7 @@ Result<void> FileLocks::cut(const RecordLock& range) {
 }
 
 Result<void> FileLocks::take(const RecordLock& lock) {
-  if (const auto made = cut(lock); !made) {
+  if (const auto made = cut(lock, 1); !made) {
     return made;
   }
   RecordLock merged = lock;
@@ -79,13 +106,15 @@ Result<void> FileLocks::take(const RecordLock& lock) {
   });
   // cut() has made room.
   static_cast<void>(records_.insert(static_cast<std::size_t>(place - records_.begin()), merged));
+  account();
   // An exclusive lock may have become a shared one.
   changed_.wake();
   return {};
 }
 
 Result<void> FileLocks::give_up(const RecordLock& lock) {
-  const auto made = cut(lock);
+  const auto made = cut(lock, 0);
+  account();
   changed_.wake();
   return made;
 }
@@ -104,7 +133,11 @@ Result<void> FileLocks::lock_whole(const void* owner, bool exclusive) {
     changed_.wake();
     return {};
   }
-  return wholes_.push_back({owner, exclusive}) ? Result<void>() : fail(ENOLCK);
+  if (!locks_share.has(sizeof(Whole)) || !wholes_.push_back({owner, exclusive})) {
+    return fail(ENOLCK);
+  }
+  account();
+  return {};
 }
 
 void FileLocks::unlock_whole(const void* owner) {
@@ -113,6 +146,7 @@ void FileLocks::unlock_whole(const void* owner) {
   if (found != wholes_.end()) {
     const auto index = static_cast<std::size_t>(found - wholes_.begin());
     wholes_.erase(index, index + 1);
+    account();
     changed_.wake();
   }
 }
@@ -127,6 +161,7 @@ void FileLocks::release(const void* owner) {
   }
   unlock_whole(owner);
   if (any) {
+    account();
     changed_.wake();
   }
 }

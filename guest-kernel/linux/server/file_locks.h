@@ -22,6 +22,11 @@ struct RecordLock {
 // The locks of one file. Record locks and flock's do not see each other.
 class FileLocks {
  public:
+  FileLocks() = default;
+  FileLocks(const FileLocks&) = delete;
+  FileLocks& operator=(const FileLocks&) = delete;
+  ~FileLocks();
+
   // The first lock that keeps `wanted` from being had; null: none.
   const RecordLock* conflict(const RecordLock& wanted) const;
   // Takes a lock that conflicts with none, in place of what its owner has there. ENOLCK.
@@ -45,11 +50,14 @@ class FileLocks {
     bool exclusive;
   };
 
-  Result<void> cut(const RecordLock& range);
+  Result<void> cut(const RecordLock& range, std::size_t more);
+  // What the locks take of their share of the memory.
+  void account();
 
   GrowingArray<RecordLock> records_;
   GrowingArray<Whole> wholes_;
   WaitQueue changed_;
+  std::uint64_t accounted_ = 0;
 };
 
 // Who waits for whose process-owned record lock, to find deadlocks.

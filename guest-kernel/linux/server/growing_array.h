@@ -19,6 +19,7 @@ class GrowingArray {
   ~GrowingArray() { release(items_, capacity_); }
 
   std::size_t size() const { return size_; }
+  std::size_t capacity() const { return capacity_; }
   bool empty() const { return size_ == 0; }
   T* begin() { return items_; }
   T* end() { return items_ + size_; }
@@ -27,6 +28,11 @@ class GrowingArray {
   T& operator[](std::size_t index) { return items_[index]; }
   const T& operator[](std::size_t index) const { return items_[index]; }
   void clear() { size_ = 0; }
+  // Gives the memory back too.
+  void reset() {
+    release(std::exchange(items_, nullptr), std::exchange(capacity_, 0));
+    size_ = 0;
+  }
 
   [[nodiscard]] bool reserve(std::size_t capacity) {
     if (capacity <= capacity_) {

@@ -117,6 +117,21 @@ struct LoadedImage {
   std::uint64_t interpreter_base = 0;
 };
 
+Result<Program> find_interpreter(const Program& program) {
+  const std::string_view path = program.image.interpreter();
+  if (program.viewer == nullptr) {
+    return find_program(path);
+  }
+  Process& viewer = *program.viewer;
+  const auto node = resolve(root_of(viewer), *viewer.working_directory, path, true, &viewer);
+  if (!node) {
+    return std::unexpected(node.error());
+  }
+  return is_allowed(viewer.credentials, (*node)->attributes(&viewer), kMayExecute)
+             ? check_program(**node)
+             : Result<Program>(fail(EACCES));
+}
+
 Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   const guest::ElfImage& image = program.image;
   LoadedImage loaded;
@@ -132,7 +147,7 @@ Result<LoadedImage> load(AddressSpace& space, const Program& program) {
   if (image.interpreter().empty()) {
     return loaded;
   }
-  const auto interpreter = find_program(image.interpreter());
+  const auto interpreter = find_interpreter(program);
   if (!interpreter) {
     return fail(interpreter.error().number == ENOEXEC ? ELIBBAD : interpreter.error().number);
   }

@@ -24,7 +24,8 @@ class ServerHeap {
  public:
   void* allocate(std::size_t size) {
     if (size > kLargestSmall) {
-      const std::uint64_t offset = memory_pool().allocate(round(size));
+      // Tables that programs make grow: the last of the memory is for small things.
+      const std::uint64_t offset = memory_pool().allocate_for_program(round(size));
       return offset == MemoryPool::kNone ? nullptr : memory_pool().at(offset);
     }
     const unsigned index = class_of(size);

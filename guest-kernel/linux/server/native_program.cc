@@ -68,10 +68,11 @@ Result<void> load(ProcessMemory& memory, const Program& program) {
 // Contiguous memory of up to two large blocks.
 std::uint64_t allocate_contiguous(std::uint64_t size) {
   if (size <= abi::kLargePageSize) {
-    return memory_pool().allocate(size);
+    return memory_pool().allocate_for_program(size);
   }
-  const std::uint64_t first = memory_pool().allocate(abi::kLargePageSize);
-  const std::uint64_t second = memory_pool().allocate(round_up(size - abi::kLargePageSize));
+  const std::uint64_t first = memory_pool().allocate_for_program(abi::kLargePageSize);
+  const std::uint64_t second =
+      memory_pool().allocate_for_program(round_up(size - abi::kLargePageSize));
   if (first != MemoryPool::kNone && second == first + abi::kLargePageSize) {
     return first;
   }
@@ -145,7 +146,7 @@ Result<guest::ThreadStart> fill_pages(ProcessMemory& memory, const Program& prog
   const std::uint64_t start_size = kPage + round_up(arguments.text.size());
   const std::uint64_t total = stack_size + start_size + guest::kNativeOutputSize;
   const std::uint64_t offset =
-      total < abi::kLargePageSize ? memory_pool().allocate(total) : MemoryPool::kNone;
+      total < abi::kLargePageSize ? memory_pool().allocate_for_program(total) : MemoryPool::kNone;
   if (offset == MemoryPool::kNone) {
     return fail(total < abi::kLargePageSize ? ENOMEM : E2BIG);
   }
@@ -156,23 +157,26 @@ Result<guest::ThreadStart> fill_pages(ProcessMemory& memory, const Program& prog
   segment.protection = kProtectReadWrite;
   segment.use = SegmentUse::kStack;
   segment.start = kPagesAddress + kPage;
-  segment.end = start_address;
-  segment.offset = offset;
-  Result<void> added = memory.space().add(segment);
+  std::uint64_t placed = 0;  // bytes that the space has taken over
+  const auto place = [&](std::uint64_t size) {
+    segment.offset = offset + placed;
+    segment.end = segment.start + size;
+    const Result<void> added = memory.space().add(segment);
+    placed += added ? size : 0;
+    segment.start = segment.end;
+    return added;
+  };
+  Result<void> added = place(stack_size);
   segment.use = SegmentUse::kAnonymous;
-  segment.start = output_address;
-  segment.end = output_address + guest::kNativeOutputSize;
-  segment.offset = offset + stack_size + start_size;
-  memory.output_offset = segment.offset;
-  added = added ? memory.space().add(segment) : added;
   segment.protection = kProtectRead;
-  segment.start = start_address;
-  segment.end = output_address;
-  segment.offset = offset + stack_size;
-  added = added ? memory.space().add(segment) : added;
+  added = added ? place(start_size) : added;
+  segment.protection = kProtectReadWrite;
+  added = added ? place(guest::kNativeOutputSize) : added;
   if (!added) {
+    memory_pool().free(offset + placed, total - placed);
     return std::unexpected(added.error());
   }
+  memory.output_offset = offset + stack_size + start_size;
   std::byte* const pages = memory_pool().at(offset + stack_size);
   const auto size_of = [](guest::Role role) {
     const guest::Resource* resource = server().late_resource(role);

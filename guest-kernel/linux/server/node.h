@@ -81,6 +81,7 @@ struct NewNode {
   std::uint32_t group = 0;
   std::uint32_t device_number = 0;
   std::string_view target;  // of a symbolic link
+  bool on_disk = false;     // it is not one of the files that memory has room for
 };
 
 // One entry of a listing. `name` may lie in `storage`.

@@ -9,11 +9,27 @@
 namespace linux_server {
 namespace {
 
-constinit std::uint64_t used = 0;
+constinit std::uint64_t used = 0;  // bytes
 
 }  // namespace
 
 struct PageTree::Level {
+  // Null: no memory, or files have all that they may.
+  static Level* make() {
+    if (!take_file_memory(sizeof(Level))) {
+      return nullptr;
+    }
+    auto* const level = new (std::nothrow) Level();
+    if (level == nullptr) {
+      give_back_file_memory(sizeof(Level));
+    }
+    return level;
+  }
+  static void release(Level* level) {
+    delete level;
+    give_back_file_memory(sizeof(Level));
+  }
+
   std::uint64_t slots[kWidth] = {};
 };
 
@@ -21,7 +37,15 @@ std::uint64_t file_memory_limit() {
   return memory_pool().total() / PageTree::kPage / 2;
 }
 std::uint64_t file_memory_used() {
-  return used;
+  return (used + PageTree::kPage - 1) / PageTree::kPage;
+}
+bool take_file_memory(std::uint64_t size) {
+  const bool possible = used + size <= file_memory_limit() * PageTree::kPage;
+  used += possible ? size : 0;
+  return possible;
+}
+void give_back_file_memory(std::uint64_t size) {
+  used -= size;
 }
 
 bool PageTree::covers(std::uint64_t index) const {
@@ -45,34 +69,18 @@ std::uint64_t PageTree::make(std::uint64_t index, bool zero) {
   if (const std::uint64_t found = find(index); found != kNone) {
     return found;
   }
-  if (used >= file_memory_limit()) {
+  if (!take_file_memory(kPage)) {
     return kNone;
   }
-  while (!covers(index)) {
-    if (root_ != 0) {
-      auto* level = new (std::nothrow) Level();
-      if (level == nullptr) {
-        return kNone;
-      }
-      level->slots[0] = root_;
-      root_ = reinterpret_cast<std::uint64_t>(level);
-    }
-    ++height_;
-  }
-  std::uint64_t* slot = &root_;
-  for (unsigned height = height_; height != 0; --height) {
-    if (*slot == 0) {
-      // An empty level that stays where memory runs out after it does no harm.
-      *slot = reinterpret_cast<std::uint64_t>(new (std::nothrow) Level());
-      if (*slot == 0) {
-        return kNone;
-      }
-    }
-    auto* level = reinterpret_cast<Level*>(*slot);
-    slot = &level->slots[index >> ((height - 1) * kShift) & (kWidth - 1)];
-  }
+  // The page first, so that no levels are made for one that there is not.
   const std::uint64_t offset = memory_pool().allocate_for_program(kPage);
-  if (offset == MemoryPool::kNone) {
+  std::uint64_t* const slot = offset == MemoryPool::kNone || !raise(index) ? nullptr : reach(index);
+  if (slot == nullptr) {
+    if (offset != MemoryPool::kNone) {
+      memory_pool().free(offset, kPage);
+      remove(index, index);  // levels that were made for it
+    }
+    give_back_file_memory(kPage);
     return kNone;
   }
   if (zero) {
@@ -80,8 +88,39 @@ std::uint64_t PageTree::make(std::uint64_t index, bool zero) {
   }
   *slot = offset + 1;
   ++count_;
-  ++used;
   return offset;
+}
+
+// Makes the tree high enough for `index`.
+bool PageTree::raise(std::uint64_t index) {
+  while (!covers(index)) {
+    if (root_ != 0) {
+      Level* const level = Level::make();
+      if (level == nullptr) {
+        return false;
+      }
+      level->slots[0] = root_;
+      root_ = reinterpret_cast<std::uint64_t>(level);
+    }
+    ++height_;
+  }
+  return true;
+}
+
+// The slot of the page, with the levels on the way to it. Null: no memory.
+std::uint64_t* PageTree::reach(std::uint64_t index) {
+  std::uint64_t* slot = &root_;
+  for (unsigned height = height_; height != 0; --height) {
+    if (*slot == 0) {
+      *slot = reinterpret_cast<std::uint64_t>(Level::make());
+      if (*slot == 0) {
+        return nullptr;
+      }
+    }
+    auto* level = reinterpret_cast<Level*>(*slot);
+    slot = &level->slots[index >> ((height - 1) * kShift) & (kWidth - 1)];
+  }
+  return slot;
 }
 
 void PageTree::remove_in(std::uint64_t& slot, unsigned height, std::uint64_t base,
@@ -93,7 +132,7 @@ void PageTree::remove_in(std::uint64_t& slot, unsigned height, std::uint64_t bas
     memory_pool().free(slot - 1, kPage);
     slot = 0;
     --count;
-    --used;
+    give_back_file_memory(kPage);
     return;
   }
   auto* level = reinterpret_cast<Level*>(slot);
@@ -106,7 +145,7 @@ void PageTree::remove_in(std::uint64_t& slot, unsigned height, std::uint64_t bas
   }
   if (std::all_of(level->slots, level->slots + kWidth,
                   [](std::uint64_t each) { return each == 0; })) {
-    delete level;
+    Level::release(level);
     slot = 0;
   }
 }

@@ -32,6 +32,8 @@ class PageTree {
 
  private:
   struct Level;
+  bool raise(std::uint64_t index);
+  std::uint64_t* reach(std::uint64_t index);
   static constexpr unsigned kShift = 6;
   static constexpr std::uint64_t kWidth = 1 << kShift;
 
@@ -50,5 +52,8 @@ class PageTree {
 // What files in memory may use and do use, in pages of 4 KiB, all together.
 std::uint64_t file_memory_limit();
 std::uint64_t file_memory_used();
+// Memory of theirs that is no page. False: there is not so much left. Bytes.
+[[nodiscard]] bool take_file_memory(std::uint64_t size);
+void give_back_file_memory(std::uint64_t size);
 
 }  // namespace linux_server

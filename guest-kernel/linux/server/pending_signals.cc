@@ -11,7 +11,7 @@ bool PendingSignals::add(const SignalInfo& info, bool room) {
   if (!real_time && !is_timer && (set_ & signal_bit(number)) != 0) {
     return true;
   }
-  Entry* entry = room && count_ < kMaximumQueued ? new Entry{info, nullptr} : nullptr;
+  Entry* entry = room && count_ < kMaximumQueued ? new Entry(info) : nullptr;
   if (entry == nullptr) {
     const bool is_lost = is_timer || (real_time && info.code() != SignalInfo::kUser);
     set_ |= is_lost ? 0 : signal_bit(number);

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 
+#include "guest-kernel/linux/server/memory_share.h"
+
 namespace linux_server {
 
 // The part of a siginfo_t that is ever used, as 64-bit words: number and errno, code, then what
@@ -59,9 +61,11 @@ class PendingSignals {
   void clear(std::uint64_t set);
 
  private:
-  struct Entry {
+  struct Entry : Charged<signals_share> {
+    explicit Entry(const SignalInfo& what) : info(what) {}
+
     SignalInfo info;
-    Entry* next;
+    Entry* next = nullptr;
   };
 
   std::uint64_t set_ = 0;

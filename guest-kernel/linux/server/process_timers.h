@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "guest-kernel/linux/server/ipc/event_timer.h"
+#include "guest-kernel/linux/server/memory_share.h"
 #include "guest-kernel/linux/server/pending_signals.h"
 #include "guest-kernel/linux/server/reference.h"
 #include "guest-kernel/linux/server/result.h"
@@ -118,7 +119,7 @@ class ProcessTimers : public Counted {
 
 // timer_create(2). It stands still while its signal is pending: what it missed is counted when the
 // signal is taken.
-class PosixTimer : public ProcessTimer {
+class PosixTimer : public ProcessTimer, public Charged<signals_share> {
  public:
   PosixTimer(Process& process, const TimerClock& clock, const TimerEvent& event, std::uint32_t id)
       : ProcessTimer(process, clock), event_(event), id_(id) {}

@@ -22,6 +22,8 @@ struct Program {
   FileBytes file;  // what `image` refers to
   // What it was asked for by, for AT_EXECFN; empty: by its path. Valid as long as the caller's.
   std::string_view called = {};
+  // Who asked for it, and as whom its interpreter is looked for; null: the server itself.
+  Process* viewer = nullptr;
 };
 
 // Finds `name` as execvp(3) does: in the usual directories if it has no slash. ENOENT, EACCES,

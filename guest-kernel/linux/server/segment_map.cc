@@ -2,8 +2,17 @@
 
 #include <algorithm>
 
+#include "guest-kernel/linux/server/memory_share.h"
+
 namespace linux_server {
 namespace {
+
+// Of so many segments may every address space have, whatever others have.
+constexpr std::size_t kUsualCapacity = 1024;
+
+std::uint64_t cost_of(std::size_t capacity) {
+  return capacity <= kUsualCapacity ? 0 : capacity * sizeof(Segment);
+}
 
 bool continues(const Segment& first, const Segment& second) {
   if (first.end != second.start || first.protection != second.protection ||
@@ -20,6 +29,28 @@ bool continues(const Segment& first, const Segment& second) {
 }
 
 }  // namespace
+
+SegmentMap::~SegmentMap() {
+  mappings_share.give_back(cost_of(segments_.capacity()));
+}
+
+// Room for `capacity` segments. False: no memory, or maps of many segments have their share of it.
+bool SegmentMap::reserve(std::size_t capacity) {
+  const std::size_t old = segments_.capacity();
+  if (capacity <= old) {
+    return true;
+  }
+  const std::size_t wanted = std::max(capacity, 2 * old);
+  const std::uint64_t more = cost_of(wanted) - cost_of(old);
+  if (!mappings_share.take(more)) {
+    return false;
+  }
+  if (!segments_.reserve(wanted)) {
+    mappings_share.give_back(more);
+    return false;
+  }
+  return true;
+}
 
 std::size_t SegmentMap::index_after(std::uint64_t address) const {
   const Segment* found = std::upper_bound(
@@ -45,7 +76,30 @@ Segment SegmentMap::piece(std::uint64_t start, std::uint64_t end) const {
 
 bool SegmentMap::prepare() {
   constexpr std::size_t kMost = 3;  // two cuts and a new segment
-  return size() + kMost <= kMaximumSegments && segments_.reserve(size() + kMost);
+  return size() + kMost <= kMaximumSegments && reserve(size() + kMost);
+}
+
+bool SegmentMap::replace(const Segment& segment) {
+  const std::size_t index = index_after(segment.start);
+  if (segments_[index].start != segment.start || segments_[index].end != segment.end) {
+    // Room first, so that nothing can fail half-way.
+    if (!prepare() || !split(segment.start, segment.end)) {
+      return false;
+    }
+    remove(segment.start, segment.end);
+    return insert(segment);
+  }
+  segments_[index] = segment;
+  // Only where it joins a neighbour do the others move.
+  if (index + 1 < size() && continues(segment, segments_[index + 1])) {
+    segments_[index].end = segments_[index + 1].end;
+    segments_.erase(index + 1, index + 2);
+  }
+  if (index > 0 && continues(segments_[index - 1], segments_[index])) {
+    segments_[index - 1].end = segments_[index].end;
+    segments_.erase(index, index + 1);
+  }
+  return true;
 }
 
 bool SegmentMap::insert(const Segment& segment) {
@@ -66,7 +120,7 @@ bool SegmentMap::insert(const Segment& segment) {
     next.file_offset = segment.file_offset;
     return true;
   }
-  return size() < kMaximumSegments && segments_.insert(index, segment);
+  return size() < kMaximumSegments && reserve(size() + 1) && segments_.insert(index, segment);
 }
 
 bool SegmentMap::split_at(std::uint64_t address) {
@@ -79,7 +133,7 @@ bool SegmentMap::split_at(std::uint64_t address) {
   second.start = address;
   second.offset += distance;
   second.file_offset += distance;
-  if (size() >= kMaximumSegments || !segments_.insert(index + 1, second)) {
+  if (size() >= kMaximumSegments || !reserve(size() + 1) || !segments_.insert(index + 1, second)) {
     return false;
   }
   segments_[index].end = address;

@@ -55,9 +55,14 @@ class SegmentMap {
   // As Linux's vm.max_map_count.
   static constexpr std::size_t kMaximumSegments = 65530;
 
+  SegmentMap() = default;
+  ~SegmentMap();
+
   const Segment* begin() const { return segments_.begin(); }
   const Segment* end() const { return segments_.end(); }
   std::size_t size() const { return segments_.size(); }
+  // Bytes that the map itself takes.
+  std::uint64_t memory() const { return segments_.capacity() * sizeof(Segment); }
 
   // The segment that holds `address`, or null.
   const Segment* find(std::uint64_t address) const;
@@ -74,6 +79,9 @@ class SegmentMap {
   [[nodiscard]] bool split(std::uint64_t start, std::uint64_t end);
   // Room for the next split() and insert(), which then succeed. False: no memory, or too many.
   [[nodiscard]] bool prepare();
+  // Gives a part of what is there, which `segment` names by its start and end, new properties.
+  // False: no memory, or too many; nothing has changed.
+  [[nodiscard]] bool replace(const Segment& segment);
   void clear() { segments_.clear(); }
   // Forgets what lies in [start, end), which split() made exact.
   void remove(std::uint64_t start, std::uint64_t end);
@@ -89,6 +97,7 @@ class SegmentMap {
   std::uint64_t total_size() const;
 
  private:
+  bool reserve(std::size_t capacity);
   bool split_at(std::uint64_t address);
 
   GrowingArray<Segment> segments_;

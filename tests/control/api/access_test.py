@@ -1,8 +1,10 @@
 """Who may call what over TCP, and what other users may on the Unix socket."""
 
+import contextlib
 import json
 import os
 import pwd
+import resource
 import socket
 import subprocess
 import time
@@ -188,6 +190,13 @@ class Tokens(AccessTest):
         self.assertIn("takes a bearer token", run("ls", code=125))
         self.assertIn("takes the role admin", run("rm", "-f", "one", code=125, ENSEMBLE_TOKEN=self.tokens["viewer"]))
         self.assertIn("tokens begin with", run("ls", code=125, ENSEMBLE_TOKEN="a\nb: c"))
+        # What is asked for counts more than what the environment says.
+        self.assertIn("one", run("ls", "--socket", str(self.socket), ENSEMBLE_TOKEN_FILE="missing"))
+        self.assertIn("excludes", run("ls", "--socket", str(self.socket), "--address", "127.0.0.1:1", code=125))
+        self.assertIn("--address says which", run("ls", "--tls-ca", "ca.pem", code=125, ENSEMBLE_ADDRESS=""))
+        self.assertIn("viewer", run("token", "list", "--file", str(self.folder / "tokens.yaml"),
+                                    ENSEMBLE_TOKEN_FILE="missing"))
+        self.assertIn("more than 16 MiB", run("ls", "--token-file", "/dev/zero", code=125))
         self.assertEqual(json.loads(run("ls", "-o", "json", ENSEMBLE_TOKEN=self.tokens["viewer"]))[0]["name"],
                          "devices/one")
 
@@ -200,6 +209,31 @@ class Tokens(AccessTest):
         self.tcp(self.tokens["viewer"]).names()
         for connection in idle:
             connection.close()
+
+    def test_strangers_do_not_take_the_last_descriptors(self):
+        if "ENSEMBLE_SANITIZED" in os.environ:
+            self.skipTest("the sanitizer of undefined behaviour needs descriptors to look at objects")
+
+        def descriptors():
+            return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
+        limit = 4 * descriptors()
+        resource.prlimit(self.daemon.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        with contextlib.ExitStack() as stack:
+            for _ in range(2 * limit):
+                stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+            log = self.folder / "log"
+            eventually(lambda: "has too many connections" in log.read_text(encoding="utf-8"))
+            # Whoever has the Unix socket is served, and may start devices.
+            self.assertEqual(self.connect().names(), [])
+            self.client.running("one")
+            self.assertLess(descriptors(), limit)
+
+        def names():
+            with contextlib.suppress(grpc.RpcError):  # What was closed may still be counted.
+                return self.tcp(self.tokens["viewer"]).names()
+            return None
+        self.assertEqual(eventually(names), ["one"])
+        self.client.stop("devices/one")
 
 
 class Certificates(AccessTest):

@@ -51,6 +51,10 @@ class Verbs(DaemonTest):
         self.run_program("rm", "-f", "-l", "state!=CREATED")
         self.assertEqual(self.names(), [])
 
+    def test_what_follows_two_hyphens_is_the_command(self):
+        self.up("--name", "lab", "--", "/bin/busybox", "sh", "-c", "ls -l")
+        self.assertEqual(self.listed()[0]["spec"]["command"], ["/bin/busybox", "sh", "-c", "ls -l"])
+
     def test_an_id_selects_too(self):
         self.up("--name", "lab")
         uid = self.listed()[0]["uid"]

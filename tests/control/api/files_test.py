@@ -95,6 +95,8 @@ class Files(Copies):
         self.assertEqual([(each.name, each.type) for each in self.listed("/tmp/a")],
                          [(b"b", files_pb2.FILE_TYPE_DIRECTORY), (b"empty", files_pb2.FILE_TYPE_REGULAR)])
         self.assertEqual([each.name for each in self.listed("/tmp/a/empty")], [b"empty"])
+        self.push("/tmp/a/secret", b"", mode=0)
+        self.assertEqual([self.stat(f"/tmp/a/{name}").mode for name in ("secret", "empty")], [0, 0o644])
         self.push("/tmp/a/empty", b"replaced")
         self.assertEqual(self.pull("/tmp/a/empty", offset=2)[1], b"placed")
 
@@ -219,7 +221,7 @@ class Troubles(Copies):
         data = contents(64 << 20)
         self.push("/tmp/big", data)
         device = self.client.get("devices/one")
-        errors = []
+        errors, begun = [], [threading.Event(), threading.Event()]
 
         def work(call):
             try:
@@ -233,16 +235,20 @@ class Troubles(Copies):
                 for at in range(0, len(data), 1 << 20):
                     yield Request(data=data[at:at + (1 << 20)])
                     time.sleep(0.1)
+                    if at > 8 << 20:  # More than what the channel takes by itself.
+                        begun[0].set()
             self.client.files.Push(requests(), timeout=120)
 
         def slow_pull():
             slow = self.connect(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
             for _ in slow.files.Pull(files_pb2.PullRequest(name="devices/one", path="/tmp/big"), timeout=120):
+                begun[1].set()
                 time.sleep(0.1)
         threads = [threading.Thread(target=work, args=(call,)) for call in (slow_push, slow_pull)]
         for thread in threads:
             thread.start()
-        time.sleep(1)
+        for event in begun:
+            self.assertTrue(event.wait(PATIENCE))
         os.kill(device.status.process_id, signal.SIGKILL)
         for thread in threads:
             thread.join(30)
@@ -312,7 +318,9 @@ class Verbs(Copies):
         self.assertEqual(self.stat("/tmp/tree/inner").modification_time.seconds, 1_000_000_000)
         self.assertEqual(self.stat("/tmp/tree/link").target, b"inner/file")
         self.assertEqual(self.stat("/tmp/tree/inner").mode, 0o750)
-        self.assertIn("fifo", self.pull_with_fifo())
+        told = self.pull_with_fifo("fifo\x1b[2J")
+        self.assertIn("fifo?[2J", told)
+        self.assertNotIn("\x1b", told)
         back = self.path("back")
         self.assertEqual((back / "inner" / "file").read_bytes(), b"hello")
         self.assertEqual(os.readlink(back / "link"), "inner/file")
@@ -320,10 +328,10 @@ class Verbs(Copies):
         self.run_program("pull", "-r", "one:/tmp/tree", "back")
         self.assertEqual((back / "tree" / "inner" / "file").read_bytes(), b"hello")
 
-    def pull_with_fifo(self):
-        self.assertEqual(self.shell("mkfifo /tmp/tree/fifo").code(), 0)
+    def pull_with_fifo(self, name):
+        self.assertEqual(self.shell(f"mkfifo '/tmp/tree/{name}'").code(), 0)
         told = self.run_program("pull", "-r", "one:/tmp/tree", "back").stderr
-        self.assertEqual(self.shell("rm /tmp/tree/fifo").code(), 0)
+        self.assertEqual(self.shell(f"rm '/tmp/tree/{name}'").code(), 0)
         return told
 
     def test_a_broken_pull_is_gone_on_with(self):

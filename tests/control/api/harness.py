@@ -19,7 +19,35 @@ from ensemble.v1 import (console_pb2_grpc, device_pb2, devices_pb2, devices_pb2_
 
 DAEMON = os.environ["ENSEMBLED"]
 GUESTS = os.environ["ENSEMBLE_TEST_GUESTS"]
-PATIENCE = 30
+BUILT = Path(DAEMON).parent.parent / "guest-kernel" / "nucleus.elf"
+# With "libvirt", devices are domains of libvirt's on a QEMU that emulates the processor.
+ON_QEMU = os.environ.get("ENSEMBLE_TEST_ENGINE") == "libvirt"
+PATIENCE = 120 if ON_QEMU or os.environ.get("ENSEMBLE_LANE") == "s" else 30  # Emulators are slow.
+QEMU = "/usr/bin/qemu-system-x86_64"
+# As whom root runs libvirt.
+ORDINARY = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+
+
+def lack_of_qemu():
+    """What this host lacks for QEMU by libvirt; None: nothing."""
+    if not os.path.exists(QEMU):
+        return "this host has no QEMU: the package qemu-system-x86"
+    if not any(Path("/usr/lib").glob("*/libvirt/connection-driver/libvirt_driver_qemu.so")):
+        return "this host has no driver of libvirt for QEMU: the package libvirt-daemon-driver-qemu"
+    if "ENSEMBLE_GUEST_DIR" not in os.environ and not BUILT.exists():
+        return "this build has no guest"
+    if os.geteuid() != 0:
+        return None
+    probe = subprocess.run([*ORDINARY, "true"], capture_output=True, text=True, check=False)
+    return probe.returncode != 0 and f"root needs a user namespace, which is forbidden here: {probe.stderr.strip()}"
+
+
+def lack_of_kvm():
+    """Likewise, for devices on KVM."""
+    return None if os.access("/dev/kvm", os.R_OK | os.W_OK) else "/dev/kvm is missing or forbidden on this host"
+
+
+LACK = lack_of_qemu() if ON_QEMU else lack_of_kvm()
 
 
 def make_status_class():
@@ -126,7 +154,7 @@ def is_alive(process_id):
     return state != "Z"
 
 
-@unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "/dev/kvm is missing or forbidden on this host")
+@unittest.skipIf(LACK, LACK)
 class DaemonTest(unittest.TestCase):
     """A test with a daemon, which begins without devices."""
 
@@ -174,6 +202,8 @@ class DaemonTest(unittest.TestCase):
         environment = {**os.environ, "ENSEMBLE_GUEST_DIR": guest}
         if guest is None:
             environment.pop("ENSEMBLE_GUEST_DIR")
+        if ON_QEMU:
+            environment["ENSEMBLE_KVM_DEVICE"] = "/nonexistent/kvm"
         self.daemon = subprocess.Popen([DAEMON, f"--socket={self.socket}", f"--state={self.state}",
                                         *self.arguments, *arguments], stdin=subprocess.DEVNULL,
                                        stdout=self.log, stderr=self.log, env=environment)

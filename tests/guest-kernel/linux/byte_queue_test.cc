@@ -6,6 +6,8 @@
 #include <random>
 #include <string>
 
+#include "guest-kernel/linux/server/memory_share.h"
+
 namespace linux_server {
 namespace {
 
@@ -87,6 +89,33 @@ TEST(ByteQueueTest, BehavesAsAPlainQueue) {
     }
     ASSERT_EQ(queue.size(), model.size());
   }
+}
+
+TEST(ByteQueueTest, HasAPageWhereAllOthersAreTaken) {
+  const std::uint64_t rest = queues_share.limit() - queues_share.used();
+  ASSERT_TRUE(queues_share.take(rest));
+  ByteQueue queue(16384);
+  EXPECT_EQ(queue.room(), 4096u);
+  EXPECT_EQ(queue.write(bytes_of(std::string(5000, 'x'))), 4096u);
+  EXPECT_EQ(queue.room(), 0u);
+  queue.consume(100);
+  EXPECT_EQ(queue.room(), 0u);
+  queue.clear();
+  EXPECT_EQ(queue.room(), 4096u);
+  EXPECT_EQ(queue.write(bytes_of("more")), 4u);
+  EXPECT_EQ(queue.room(), 4092u);
+  queues_share.give_back(rest);
+  EXPECT_EQ(queue.room(), 16380u);
+}
+
+TEST(ByteQueueTest, GivesBackWhatItTook) {
+  const std::uint64_t before = queues_share.used();
+  {
+    ByteQueue queue(65536);
+    EXPECT_EQ(queue.write(bytes_of(std::string(65536, 'x'))), 65536u);
+    EXPECT_EQ(queues_share.used(), before + 65536);
+  }
+  EXPECT_EQ(queues_share.used(), before);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "guest-kernel/linux/server/memory_share.h"
+
 namespace linux_server {
 namespace {
 
@@ -74,6 +76,34 @@ TEST(FileLocksTest, Deadlocks) {
   EXPECT_FALSE(waits.would_deadlock(&third_owner, &first_owner));
   waits.remove_owner(&second_owner);
   EXPECT_FALSE(waits.would_deadlock(&third_owner, &second_owner));
+}
+
+TEST(FileLocksTest, AreRefusedWhereAllAreTaken) {
+  const std::uint64_t before = locks_share.used();
+  {
+    FileLocks locks;
+    FileLocks modest;
+    ASSERT_TRUE(modest.take(lock(&second_owner, 0, 9, true)));
+    std::uint64_t count = 0;
+    while (locks.take(lock(&first_owner, count * 2, count * 2, true))) {
+      ASSERT_LT(++count, 100'000u);
+    }
+    EXPECT_GT(count, 1000u);
+    FileLocks others;
+    const auto refused = others.take(lock(&second_owner, 0, 0, true));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().number, ENOLCK);
+    EXPECT_FALSE(others.lock_whole(&second_owner, true));
+    // What one has can be given up all the same, as long as it does not fall into two.
+    const auto split = modest.give_up(lock(&second_owner, 5, 5, true));
+    EXPECT_TRUE(!split && split.error().number == ENOLCK);
+    EXPECT_TRUE(modest.give_up(lock(&second_owner, 0, 4, true)));
+    EXPECT_TRUE(modest.give_up(lock(&second_owner, 0, 9, true)));
+    locks.release(&first_owner);
+    EXPECT_TRUE(others.take(lock(&second_owner, 0, 0, true)));
+    EXPECT_TRUE(others.lock_whole(&second_owner, true));
+  }
+  EXPECT_EQ(locks_share.used(), before);
 }
 
 }  // namespace

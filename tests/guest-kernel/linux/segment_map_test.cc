@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <random>
 #include <vector>
+
+#include "guest-kernel/linux/server/memory_share.h"
 
 namespace linux_server {
 namespace {
@@ -123,6 +126,50 @@ TEST(SegmentMapTest, AgreesWithAMapOfPages) {
       EXPECT_EQ(segment->protection, pages[page]);
     }
   }
+}
+
+TEST(SegmentMapTest, ReplacesInPlaceAndJoins) {
+  SegmentMap map;
+  ASSERT_TRUE(map.insert(make(10, 20, 3)));
+  ASSERT_TRUE(map.insert(make(20, 30, 1)));
+  ASSERT_TRUE(map.insert(make(30, 40, 3)));
+  ASSERT_TRUE(map.replace(make(20, 30, 5)));
+  ASSERT_EQ(map.size(), 3u);
+  EXPECT_EQ(map.find(20 * kPage)->protection, 5);
+  ASSERT_TRUE(map.replace(make(22, 24, 3)));
+  ASSERT_EQ(map.size(), 5u);
+  EXPECT_EQ(map.find(24 * kPage)->protection, 5);
+  ASSERT_TRUE(map.replace(make(22, 24, 5)));
+  EXPECT_EQ(map.size(), 3u);
+  ASSERT_TRUE(map.replace(make(20, 30, 3)));
+  ASSERT_EQ(map.size(), 1u);
+  EXPECT_EQ(map.begin()->end, 40 * kPage);
+}
+
+TEST(SegmentMapTest, ManySegmentsHaveAShareOfTheMemory) {
+  // Of two protections in turn: nothing joins.
+  const auto fill = [](SegmentMap& map, std::uint64_t count) {
+    std::uint64_t page = 0;
+    while (page < count &&
+           map.insert(make(page, page + 1, static_cast<std::uint8_t>(1 + page % 2 * 2)))) {
+      ++page;
+    }
+    return page;
+  };
+  constexpr std::uint64_t kFew = 1000;
+  const std::uint64_t before = mappings_share.used();
+  {
+    std::vector<std::unique_ptr<SegmentMap>> maps;
+    do {
+      maps.push_back(std::make_unique<SegmentMap>());
+      ASSERT_LT(maps.size(), 1000u);
+    } while (fill(*maps.back(), 10 * kFew) == 10 * kFew);
+    EXPECT_LE(mappings_share.used(), mappings_share.limit());
+    EXPECT_GT(mappings_share.used(), mappings_share.limit() / 4);
+    SegmentMap other;
+    EXPECT_EQ(fill(other, kFew), kFew);
+  }
+  EXPECT_EQ(mappings_share.used(), before);
 }
 
 }  // namespace

@@ -241,5 +241,90 @@ TEST_F(TmpfsTest, Times) {
   EXPECT_EQ(node->attributes(nullptr).changed, 7000);
 }
 
+TEST_F(TmpfsTest, NamesAreCounted) {
+  const std::uint64_t before = InodeShare::used();
+  const auto file = make(*top_, "file");
+  EXPECT_EQ(InodeShare::used(), before + 1);
+  EXPECT_EQ(error_of(top_->link("second", *file)), 0);
+  EXPECT_EQ(InodeShare::used(), before + 2);
+  make(*top_, "other");
+  EXPECT_EQ(error_of(top_->rename("other", *top_->look_up("other", nullptr), *top_, "second",
+                                  file.get(), false)),
+            0);
+  EXPECT_EQ(InodeShare::used(), before + 2);
+  std::vector<std::string> names;
+  for (;;) {
+    NewNode what;
+    what.mode = kRegularFile | 0644;
+    names.push_back(std::to_string(names.size()));
+    if (const auto made = top_->create(names.back(), what); !made) {
+      EXPECT_EQ(made.error().number, ENOSPC);
+      break;
+    }
+    ASSERT_LT(names.size(), 100'000u);
+  }
+  EXPECT_EQ(InodeShare::used(), InodeShare::limit());
+  EXPECT_EQ(error_of(top_->link("third", *file)), ENOSPC);
+  names.pop_back();
+  for (const std::string& name : names) {
+    EXPECT_EQ(error_of(top_->remove(name, *top_->look_up(name, nullptr))), 0);
+  }
+  EXPECT_EQ(InodeShare::used(), before + 2);
+}
+
+TEST_F(TmpfsTest, TheFirstNameOfAFileIsCountedWithIt) {
+  const std::uint64_t before = InodeShare::used();
+  NewNode what;
+  what.mode = kRegularFile | 0644;
+  {
+    const auto file = top_->create_unnamed(what);
+    ASSERT_TRUE(file);
+    EXPECT_EQ(InodeShare::used(), before + 1);
+    EXPECT_EQ(error_of(top_->link("named", **file)), 0);
+    EXPECT_EQ(InodeShare::used(), before + 1);
+    EXPECT_EQ(error_of(top_->remove("named", **file)), 0);
+  }
+  EXPECT_EQ(InodeShare::used(), before);
+}
+
+TEST_F(TmpfsTest, AllNamesGoWithTheirFileSystem) {
+  const std::uint64_t before = InodeShare::used();
+  {
+    NewNode what;
+    what.mode = kDirectory | 0755;
+    const Reference<TmpfsDirectory> other(new TmpfsDirectory(Name("other"), what, 41));
+    const auto file = make(*other, "file");
+    EXPECT_EQ(error_of(other->link("second", *file)), 0);
+    EXPECT_EQ(error_of(other->link("third", *file)), 0);
+    EXPECT_EQ(InodeShare::used(), before + 4);
+    clear_tmpfs(*other);
+  }
+  EXPECT_EQ(InodeShare::used(), before);
+}
+
+TEST_F(TmpfsTest, WhatIsNoPageCountsToo) {
+  const std::uint64_t before = file_memory_used();
+  const auto node = make(*top_, "sparse");
+  std::uint64_t pages = 0;
+  // A byte every 2^36 bytes needs levels of its own each time.
+  while (node->memory_file()->write(bytes_of("x"), pages << 36) == 1) {
+    ASSERT_LT(++pages, 100'000u);
+  }
+  EXPECT_LT(pages, file_memory_limit() * 3 / 4);
+  EXPECT_LE(file_memory_used(), file_memory_limit());
+  EXPECT_EQ(node->attributes(nullptr).allocated, pages * kPage);
+  EXPECT_EQ(error_of(node->truncate(0)), 0);
+  EXPECT_EQ(file_memory_used(), before);
+
+  const std::string target(4000, 'x');
+  NewNode what;
+  what.mode = kSymbolicLink | 0777;
+  what.target = target;
+  const auto link = top_->create("link", what);
+  ASSERT_TRUE(link);
+  EXPECT_EQ(file_memory_used(), before + 1);
+  EXPECT_EQ(error_of(top_->remove("link", **link)), 0);
+}
+
 }  // namespace
 }  // namespace linux_server

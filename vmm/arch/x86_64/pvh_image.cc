@@ -11,7 +11,9 @@ namespace {
 
 constexpr uint16_t kProgramHeaderLimit = 64;
 constexpr uint32_t kPhys32EntryNote = 18;  // XEN_ELFNOTE_PHYS32_ENTRY.
+constexpr uint32_t kGuestSystemNote = 6;   // XEN_ELFNOTE_GUEST_OS.
 constexpr char kXenOwner[] = "Xen";
+constexpr char kLinux[] = "linux";
 
 // [offset, offset + size) of the file, or nothing if it is not all there.
 std::optional<std::span<const std::byte>> part(std::span<const std::byte> file, uint64_t offset,
@@ -20,6 +22,12 @@ std::optional<std::span<const std::byte>> part(std::span<const std::byte> file, 
     return std::nullopt;
   }
   return file.subspan(offset, size);
+}
+
+// Whether `bytes` are `text` with its NUL.
+template <size_t kSize>
+bool equals(std::span<const std::byte> bytes, const char (&text)[kSize]) {
+  return bytes.size() == kSize && std::memcmp(bytes.data(), text, kSize) == 0;
 }
 
 template <typename T>
@@ -81,8 +89,10 @@ Result<PvhSegment> read_segment(std::span<const std::byte> file, unsigned index,
                     .memory_size = header.p_memsz};
 }
 
-// The entry that a note segment tells, if one of its notes does.
-Result<std::optional<uint32_t>> find_entry(std::span<const std::byte> notes, unsigned index) {
+// Calls `handler` with the type and the contents of each note of Xen's.
+template <typename Handler>
+Result<void> for_each_xen_note(std::span<const std::byte> notes, unsigned index,
+                               Handler&& handler) {
   const auto align = [](uint64_t size) { return (size + 3) & ~uint64_t{3}; };
   uint64_t position = 0;
   while (position < notes.size()) {
@@ -97,23 +107,45 @@ Result<std::optional<uint32_t>> find_entry(std::span<const std::byte> notes, uns
     if (!name || !contents) {
       return fail("has a note cut short in segment {}", index);
     }
-    const bool is_xen = name->size() == sizeof(kXenOwner) &&
-                        std::memcmp(name->data(), kXenOwner, sizeof(kXenOwner)) == 0;
-    if (is_xen && header->n_type == kPhys32EntryNote) {
-      uint64_t entry = 0;
-      if (contents->size() != sizeof(uint32_t) && contents->size() != sizeof(uint64_t)) {
-        return fail("has an XEN_ELFNOTE_PHYS32_ENTRY note of {} bytes where 4 or 8 were expected",
-                    contents->size());
+    if (equals(*name, kXenOwner)) {
+      if (auto handled = handler(header->n_type, *contents); !handled) {
+        return handled;
       }
-      std::memcpy(&entry, contents->data(), contents->size());
-      if (entry > UINT32_MAX) {
-        return fail("has its PVH entry at {:#x}, above 4 GiB", entry);
-      }
-      return static_cast<uint32_t>(entry);
     }
     position = contents_at + align(header->n_descsz);
   }
-  return std::nullopt;
+  return {};
+}
+
+Result<uint32_t> read_entry(std::span<const std::byte> contents) {
+  uint64_t entry = 0;
+  if (contents.size() != sizeof(uint32_t) && contents.size() != sizeof(uint64_t)) {
+    return fail("has an XEN_ELFNOTE_PHYS32_ENTRY note of {} bytes where 4 or 8 were expected",
+                contents.size());
+  }
+  std::memcpy(&entry, contents.data(), contents.size());
+  if (entry > UINT32_MAX) {
+    return fail("has its PVH entry at {:#x}, above 4 GiB", entry);
+  }
+  return static_cast<uint32_t>(entry);
+}
+
+// What the notes of a segment tell: the entry, if none is known yet, and whose kernel it is.
+Result<void> read_notes(std::span<const std::byte> notes, unsigned index,
+                        std::optional<uint32_t>& entry, bool& is_linux) {
+  return for_each_xen_note(notes, index,
+                           [&](uint32_t type, std::span<const std::byte> contents) -> Result<void> {
+                             if (type == kGuestSystemNote) {
+                               is_linux = is_linux || equals(contents, kLinux);
+                             } else if (type == kPhys32EntryNote && !entry) {
+                               auto found = read_entry(contents);
+                               if (!found) {
+                                 return std::unexpected(found.error());
+                               }
+                               entry = *found;
+                             }
+                             return {};
+                           });
 }
 
 Result<void> check_overlap(std::vector<PvhSegment> segments) {
@@ -153,16 +185,14 @@ Result<PvhImage> parse_pvh_image(std::span<const std::byte> file) {
         return std::unexpected(segment.error());
       }
       image.segments.push_back(*segment);
-    } else if (program->p_type == PT_NOTE && !entry) {
+    } else if (program->p_type == PT_NOTE) {
       const auto notes = part(file, program->p_offset, program->p_filesz);
       if (!notes) {
         return fail("has its notes (segment {}) outside of the file of {} bytes", i, file.size());
       }
-      auto found = find_entry(*notes, i);
-      if (!found) {
-        return std::unexpected(found.error());
+      if (auto read = read_notes(*notes, i, entry, image.is_linux); !read) {
+        return std::unexpected(read.error());
       }
-      entry = *found;
     }
   }
   if (!entry) {

@@ -23,6 +23,7 @@ struct PvhSegment {
 struct PvhImage {
   uint32_t entry = 0;  // Guest-physical; lies in a segment.
   std::vector<PvhSegment> segments;
+  bool is_linux = false;  // As the note XEN_ELFNOTE_GUEST_OS says.
 };
 
 // Reads an ELF that may be malformed in any way. `file` must outlive the result. No segments

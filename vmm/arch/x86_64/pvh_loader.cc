@@ -3,9 +3,9 @@
 #include <linux/kvm.h>
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
 
+#include "memory_map.h"
 #include "pvh_image.h"
 #include "start_info.h"
 #include "vmm/input_file.h"
@@ -14,39 +14,12 @@
 namespace ensemble::vmm::arch {
 namespace {
 
-constexpr uint64_t kKernelFileLimit = 512ull * 1024 * 1024;
 constexpr uint64_t kPageSize = 4096;
 constexpr uint64_t kMappedModules = 0x10'0000'0000;
 constexpr uint64_t kMappedModuleStep = 2ull * 1024 * 1024;
-constexpr size_t kModuleLimit = 16;
-constexpr size_t kModuleNameLimit = 64;
-constexpr size_t kCommandLineLimit = 2047;
 
 uint64_t align_up(uint64_t value, uint64_t step) {
   return (value + step - 1) / step * step;
-}
-
-Result<void> check_text(const BootSource& source) {
-  if (source.command_line.size() > kCommandLineLimit) {
-    return fail("the kernel command line has {} bytes; at most {} are possible",
-                source.command_line.size(), kCommandLineLimit);
-  }
-  if (source.command_line.find('\0') != std::string::npos) {
-    return fail("the kernel command line holds a NUL");
-  }
-  if (source.modules.size() > kModuleLimit) {
-    return fail("there are {} boot modules; at most {} are possible", source.modules.size(),
-                kModuleLimit);
-  }
-  for (const BootModule& module : source.modules) {
-    const bool printable = std::ranges::all_of(
-        module.name, [](unsigned char character) { return std::isgraph(character) != 0; });
-    if (module.name.empty() || module.name.size() > kModuleNameLimit || !printable) {
-      return fail("\"{}\" is no name for a boot module: 1 to {} printable characters are needed",
-                  module.name, kModuleNameLimit);
-    }
-  }
-  return {};
 }
 
 bool overlaps(const PvhSegment& segment, uint64_t start, uint64_t end) {
@@ -163,7 +136,7 @@ Result<PlacedKernel> place_pvh_kernel(GuestMemory& memory, std::span<const std::
   if (!image) {
     return std::unexpected(image.error());
   }
-  PlacedKernel kernel{.entry = image->entry};
+  PlacedKernel kernel{.entry = image->entry, .is_linux = image->is_linux};
   for (const PvhSegment& segment : image->segments) {
     if (auto placed = place_segment(memory, segment); !placed) {
       return std::unexpected(placed.error());
@@ -173,21 +146,13 @@ Result<PlacedKernel> place_pvh_kernel(GuestMemory& memory, std::span<const std::
   return kernel;
 }
 
-Result<PvhEntry> load_pvh(GuestMemory& memory, const BootSource& source) {
-  if (auto checked = check_text(source); !checked) {
+Result<PvhEntry> load_pvh(GuestMemory& memory, const BootSource& source, const KernelFile& file) {
+  if (auto checked = check_boot_source(source); !checked) {
     return std::unexpected(checked.error());
   }
-  auto file = InputFile::open("kernel", source.kernel_path);
-  if (!file) {
-    return std::unexpected(file.error());
-  }
-  auto contents = file->read_all(kKernelFileLimit);
-  if (!contents) {
-    return std::unexpected(contents.error());
-  }
-  auto kernel = place_pvh_kernel(memory, *contents);
+  auto kernel = place_pvh_kernel(memory, file.contents);
   if (!kernel) {
-    return fail("{} {}", file->label(), kernel.error().message());
+    return fail("{} {}", file.label, kernel.error().message());
   }
   std::vector<PlacedModule> modules;
   ModulePlacer placer(memory, kernel->end);
@@ -198,10 +163,13 @@ Result<PvhEntry> load_pvh(GuestMemory& memory, const BootSource& source) {
     }
     modules.push_back(std::move(*placed));
   }
-  if (auto written = write_start_info(memory, source.command_line, modules); !written) {
+  const uint64_t rsdp_address = source.acpi.contents.empty() ? 0 : source.acpi.address;
+  if (auto written = write_start_info(memory, source.command_line, modules, rsdp_address);
+      !written) {
     return std::unexpected(written.error());
   }
-  return PvhEntry{.entry = kernel->entry, .start_info = kStartInfoAddress};
+  return PvhEntry{
+      .entry = kernel->entry, .start_info = kStartInfoAddress, .is_linux = kernel->is_linux};
 }
 
 Result<void> enter_pvh(int vcpu_fd, const PvhEntry& entry) {

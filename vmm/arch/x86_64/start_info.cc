@@ -5,6 +5,8 @@
 #include <span>
 #include <string_view>
 
+#include "memory_map.h"
+
 namespace ensemble::vmm::arch {
 namespace {
 
@@ -41,9 +43,6 @@ static_assert(sizeof(HvmMemoryMapEntry) == 24);
 
 constexpr uint32_t kMagic = 0x336ec578;
 constexpr uint32_t kVersion = 1;
-// Types as in an E820 map.
-constexpr uint32_t kRam = 1;
-constexpr uint32_t kReserved = 2;
 
 // Lays things one after another into the start information area, in a copy.
 class Area {
@@ -92,18 +91,10 @@ class Area {
   bool full_ = false;
 };
 
-std::vector<HvmMemoryMapEntry> memory_map(const GuestMemory& memory) {
+std::vector<HvmMemoryMapEntry> pvh_memory_map(const GuestMemory& memory) {
   std::vector<HvmMemoryMapEntry> map;
-  for (const MemorySlot& slot : memory.slots()) {
-    if (slot.read_only) {
-      map.push_back({slot.guest_address, slot.size, kReserved, 0});
-    } else if (slot.guest_address == 0) {
-      map.push_back({0, kLegacyHoleStart, kRam, 0});
-      map.push_back({kLegacyHoleStart, kLegacyHoleEnd - kLegacyHoleStart, kReserved, 0});
-      map.push_back({kLegacyHoleEnd, slot.size - kLegacyHoleEnd, kRam, 0});
-    } else {
-      map.push_back({slot.guest_address, slot.size, kRam, 0});
-    }
+  for (const MapRange& range : memory_map(memory)) {
+    map.push_back({range.address, range.size, static_cast<uint32_t>(range.kind), 0});
   }
   return map;
 }
@@ -111,14 +102,15 @@ std::vector<HvmMemoryMapEntry> memory_map(const GuestMemory& memory) {
 }  // namespace
 
 Result<void> write_start_info(const GuestMemory& memory, const std::string& command_line,
-                              const std::vector<PlacedModule>& modules) {
+                              const std::vector<PlacedModule>& modules, uint64_t rsdp_address) {
   Area area;
   HvmStartInfo info = {};
   const uint64_t info_address = area.reserve(sizeof(info));
   info.magic = kMagic;
   info.version = kVersion;
+  info.rsdp_address = rsdp_address;
 
-  const std::vector<HvmMemoryMapEntry> map = memory_map(memory);
+  const std::vector<HvmMemoryMapEntry> map = pvh_memory_map(memory);
   info.memory_map_address = area.add(map);
   info.memory_map_entries = static_cast<uint32_t>(map.size());
 

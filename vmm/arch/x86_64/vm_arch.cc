@@ -2,8 +2,12 @@
 
 #include <array>
 
+#include "kernel_file.h"
 #include "kvm_list.h"
+#include "linux_loader.h"
+#include "memory_map.h"
 #include "pvh_loader.h"
+#include "vmm/kvm_kind.h"
 
 namespace ensemble::vmm::arch {
 namespace {
@@ -113,6 +117,31 @@ Result<void> set_routing(const Vm& vm) {
   return {};
 }
 
+Result<void> place_acpi_tables(const GuestMemory& memory, const AcpiTables& tables) {
+  const uint64_t size = tables.contents.size();
+  if (size == 0) {
+    return {};
+  }
+  if (tables.address < kLegacyHoleStart || tables.address >= kLegacyHoleEnd ||
+      size > kLegacyHoleEnd - tables.address) {
+    return fail("the ACPI tables at {:#x} with {} bytes do not lie in the range {:#x} to {:#x}",
+                tables.address, size, kLegacyHoleStart, kLegacyHoleEnd);
+  }
+  return memory.write(tables.address, tables.contents);
+}
+
+// Linux uses instructions in ring 0 that an interpreter lacks, and would take minutes to start.
+Result<void> check_linux_can_run(const std::string& kernel) {
+  if (detect_ring0() == Ring0::kNative) {
+    return {};
+  }
+  return fail(
+      "{} is Linux, which this host's KVM cannot run: its module {} interprets a guest's ring 0, "
+      "and lacks instructions that Linux uses there. Use a host whose processor virtualizes "
+      "(kvm_intel, kvm_amd), or leave the kernel out: Ensemble's own runs Linux programs here",
+      kernel, kvm_module_name());
+}
+
 }  // namespace
 
 Result<void> initialize_vm(const Vm& vm) {
@@ -136,9 +165,29 @@ std::vector<std::unique_ptr<Stateful>> make_vm_components(std::shared_ptr<Vm> vm
 }
 
 Result<void> load(GuestMemory& memory, const BootSource& source, int vcpu_fd) {
-  auto entry = load_pvh(memory, source);
+  const auto kernel = read_kernel_file(source.kernel_path);
+  if (!kernel) {
+    return std::unexpected(kernel.error());
+  }
+  if (auto placed = place_acpi_tables(memory, source.acpi); !placed) {
+    return placed;
+  }
+  if (is_linux_image(kernel->contents)) {
+    const auto entry = load_linux(memory, source, *kernel);
+    if (!entry) {
+      return std::unexpected(entry.error());
+    }
+    auto possible = check_linux_can_run(kernel->label);
+    return possible ? enter_linux(vcpu_fd, *entry) : possible;
+  }
+  const auto entry = load_pvh(memory, source, *kernel);
   if (!entry) {
     return std::unexpected(entry.error());
+  }
+  if (entry->is_linux) {
+    if (auto possible = check_linux_can_run(kernel->label); !possible) {
+      return possible;
+    }
   }
   return enter_pvh(vcpu_fd, *entry);
 }

@@ -20,7 +20,8 @@ Result<void> initialize_vm(const Vm& vm);
 // The VM's components with state besides vCPUs: interrupt controller and clock.
 std::vector<std::unique_ptr<Stateful>> make_vm_components(std::shared_ptr<Vm> vm);
 
-// Puts what `source` names into memory, and vCPU 0 at the kernel's entry.
+// Puts what `source` names into memory, and vCPU 0 at the kernel's entry. Linux is an Error where
+// ring 0 is interpreted.
 Result<void> load(GuestMemory& memory, const BootSource& source, int vcpu_fd);
 
 // Frequency of the vCPU's time-stamp counter, in kHz.

@@ -2,9 +2,11 @@
 #include <linux/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "guest-kernel/abi/layout.h"
+#include "guest-kernel/lib/clock.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/files/disk_nodes.h"
@@ -213,18 +215,38 @@ std::int64_t call_mincore(Task& task) {
   if (!range || range->end > abi::kUserEnd) {
     return -ENOMEM;
   }
-  std::uint64_t to = task.arguments[2];
-  for (std::uint64_t at = range->start; at < range->end; at += kPage, ++to) {
+  // A part at a time: others have their turn in between.
+  constexpr std::uint64_t kAtOnce = 4096;
+  const std::uint64_t pages = range->size() / kPage;
+  const auto done = task.resumed ? static_cast<std::uint64_t>(task.progress) : 0;
+  const std::uint64_t count = std::min(pages - std::min(done, pages), kAtOnce);
+  std::array<std::uint8_t, kAtOnce> resident;
+  std::uint64_t filled = 0;
+  while (filled < count) {
+    const std::uint64_t at = range->start + (done + filled) * kPage;
     const Segment* segment = space.segments().find(at);
     if (segment == nullptr) {
       return -ENOMEM;
     }
-    const std::uint8_t resident = is_resident(*segment, at) ? 1 : 0;
-    if (!space.write_value(to, resident)) {
-      return -EFAULT;
+    const std::uint64_t stop = std::min(count, filled + (segment->end - at) / kPage);
+    if (segment->backing == Backing::kNone) {
+      std::fill(resident.begin() + filled, resident.begin() + stop, std::uint8_t{0});
+      filled = stop;
+    }
+    for (; filled < stop; ++filled) {
+      resident[filled] = is_resident(*segment, range->start + (done + filled) * kPage) ? 1 : 0;
     }
   }
-  return 0;
+  const auto bytes = std::as_bytes(std::span(resident).first(count));
+  if (!space.write(task.arguments[2] + done, bytes)) {
+    return -EFAULT;
+  }
+  if (done + count == pages) {
+    return 0;
+  }
+  task.progress = static_cast<std::int64_t>(done + count);
+  task.deadline = guest::monotonic_ns();
+  return task.wait_for_deadline();
 }
 
 // The pages that hold any byte of a range, as mlock(2) has it.

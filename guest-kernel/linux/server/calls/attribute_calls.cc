@@ -12,6 +12,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/calls/path_support.h"
 #include "guest-kernel/linux/server/files/disk_file_system.h"
+#include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/mounts.h"
 #include "guest-kernel/linux/server/notify.h"
 #include "guest-kernel/linux/server/page_tree.h"
@@ -448,8 +449,7 @@ std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
   constexpr std::int64_t kValid = 0x20;  // ST_VALID
   constexpr std::int64_t kRelativeTimes = 0x1000;
   result.f_type = mount != nullptr ? mount->magic : magic_without_mount(node);
-  result.f_bsize = kBlockSize;
-  result.f_frsize = kBlockSize;
+  result.f_bsize = result.f_frsize = kBlockSize;
   result.f_namelen = kMaximumName;
   result.f_flags = kValid | kRelativeTimes | (mount != nullptr && mount->read_only ? kReadOnly : 0);
   result.f_fsid.val[0] = static_cast<int>(node.device());
@@ -457,9 +457,10 @@ std::int64_t give_statfs(Task& task, const Node& node, std::uint64_t address) {
     result.f_blocks = static_cast<std::int64_t>(server().archive().size() / kBlockSize);
   } else if (mount != nullptr && mount->magic == TMPFS_MAGIC) {
     const std::uint64_t limit = file_memory_limit();
+    const std::uint64_t left = limit - std::min(limit, file_memory_used());
     result.f_blocks = result.f_files = static_cast<std::int64_t>(limit);
-    result.f_bfree = static_cast<std::int64_t>(limit - std::min(limit, file_memory_used()));
-    result.f_bavail = result.f_ffree = result.f_bfree;
+    result.f_bfree = result.f_bavail = static_cast<std::int64_t>(left);
+    result.f_ffree = static_cast<std::int64_t>(limit - std::min(limit, InodeShare::used()));
   } else if (mount != nullptr && mount->magic == EXT4_SUPER_MAGIC) {
     if (const int failed = disk_file_system().describe(result)) {
       return -failed;

@@ -14,6 +14,7 @@
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/shim_image.h"
 #include "guest-kernel/linux/server/signals.h"
+#include "guest-kernel/linux/server/task_room.h"
 
 // Making processes and threads: fork(2), vfork(2), clone(2), clone3(2).
 namespace linux_server {
@@ -211,40 +212,13 @@ std::int64_t give_descriptor(Task& parent, Process& child, const CloneRequest& r
   return number;
 }
 
-// RLIMIT_NPROC counts the threads of a user.
-bool has_too_many_tasks(const Process& process) {
-  const Credentials& own = process.credentials;
-  const std::uint64_t limit = process.limits[shim::kProcessLimit].current;
-  if (limit == shim::kUnlimited || own.real_user == 0 || own.has(Capability::kResources) ||
-      own.has(Capability::kAdministrate)) {
-    return false;
-  }
-  const auto tasks = all_tasks();
-  const auto count = std::count_if(tasks.begin(), tasks.end(), [&own](const Task* each) {
-    return each != nullptr && each->process->credentials.real_user == own.real_user;
-  });
-  return static_cast<std::uint64_t>(count) >= limit;
-}
-
-// The nucleus's memory is what many processes run out of first. Some of it is left to those that
-// there are, for their page tables: else they would end where fork(2) should fail.
-bool has_kernel_memory() {
-  constexpr std::uint64_t kFew = 32;     // threads: not worth asking
-  constexpr std::uint64_t kReserve = 8;  // one part in so many
-  if (count_tasks() < kFew) {
-    return true;
-  }
-  const auto told = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
-  return !told || (*told)[1] - (*told)[0] >= (*told)[1] / kReserve;
-}
-
 std::int64_t make_child(Task& parent, const CloneRequest& request) {
   if (const std::int64_t error = check(parent, request); error != 0) {
     return error;
   }
   const bool is_thread = (request.flags & CLONE_THREAD) != 0;
   const bool shares = (request.flags & CLONE_VM) != 0;
-  if (has_too_many_tasks(*parent.process) || !has_kernel_memory()) {
+  if (has_too_many_tasks(*parent.process) || !machine_has_room(*parent.process)) {
     return -EAGAIN;
   }
   const auto process = is_thread ? Result<Process*>(parent.process) : copy_process(parent, request);
@@ -264,7 +238,7 @@ std::int64_t make_child(Task& parent, const CloneRequest& request) {
     return give_up(nullptr, -child.error().number);
   }
   if (const auto given = give_page(**child, parent, shares); !given) {
-    return give_up(*child, -EAGAIN);
+    return give_up(*child, -given.error().number);
   }
   fill_page(**child, parent, request);
   if (const std::int64_t error = tell_ids(parent, **child, request); error != 0) {

@@ -34,7 +34,7 @@ constexpr std::size_t kScriptSpace = kMaximumPath + 2 * kMaximumScripts * kScrip
 // Memory of the pool for the time of a call: for all arguments and the environment.
 class Scratch {
  public:
-  Scratch() : offset_(memory_pool().allocate_uncleared(kSize)) {}
+  Scratch() : offset_(memory_pool().allocate_uncleared_for_program(kSize)) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() {
@@ -176,6 +176,7 @@ Result<LoadedProgram> load(Task& task, const Target& target, StringList& argumen
     auto program = check_program(*node);
     if (program) {
       program->called = target.path;
+      program->viewer = &process;
       const bool shares = process.places()->owners() > 1;
       return load_program(
           *program, arguments.arguments(), environment.arguments(),

@@ -6,7 +6,7 @@
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
-#include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/promised_memory.h"
 
 // Calls on the address space.
 namespace linux_server {
@@ -81,6 +81,17 @@ std::int64_t check_file(const MapRequest& request, std::uint8_t& allowed) {
   return 0;
 }
 
+// How much of the range is mapped: what is mapped there takes its place.
+std::uint64_t size_in_use(const AddressSpace& space, std::uint64_t start, std::uint64_t size) {
+  const SegmentMap& segments = space.segments();
+  std::uint64_t total = 0;
+  for (const Segment* segment = segments.begin() + segments.index_after(start);
+       segment < segments.end() && segment->start < start + size; ++segment) {
+    total += std::min(segment->end, start + size) - std::max(segment->start, start);
+  }
+  return total;
+}
+
 // Finds or clears the place. Negative errno.
 std::int64_t choose_place(AddressSpace& space, const MapRequest& request, std::uint64_t& start) {
   if ((request.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) == 0) {
@@ -134,18 +145,19 @@ std::int64_t map(Task& task, const MapRequest& request) {
   }
   const bool writes = (request.protection & PROT_WRITE) != 0;
   const bool anonymous = !request.file || request.file->maps_zeroes();
-  // What can never be backed is refused, as Linux's overcommit heuristic does.
-  if ((request.flags & MAP_NORESERVE) == 0 && writes && (anonymous || !request.shared) &&
-      request.size > memory_pool().total()) {
+  // Before anything is unmapped for it.
+  const std::uint64_t replaced =
+      (request.flags & MAP_FIXED) != 0 ? size_in_use(space, request.address, request.size) : 0;
+  const std::uint64_t more = request.size - replaced;
+  const bool too_large = (request.flags & MAP_NORESERVE) == 0 && writes &&
+                         (anonymous || !request.shared) && !may_promise(more);
+  if (too_large || !space.may_grow(more, writes && !request.shared)) {
     return -ENOMEM;
   }
   if (const std::int64_t error = choose_place(space, request, segment.start); error != 0) {
     return error;
   }
   segment.end = segment.start + request.size;
-  if (!space.may_grow(request.size, writes && !request.shared)) {
-    return -ENOMEM;
-  }
   Result<void> added;
   const bool ahead = request.size <= kMapAhead && segment.protection != 0;
   if (!anonymous) {

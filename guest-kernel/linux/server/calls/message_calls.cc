@@ -10,6 +10,7 @@
 #include "guest-kernel/linux/server/calls/system_v_calls.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/system_v.h"
+#include "guest-kernel/linux/server/memory_share.h"
 
 // Message queues of System V: msgget(2), msgsnd(2), msgrcv(2), msgctl(2).
 namespace linux_server {
@@ -37,11 +38,11 @@ struct Message {
   std::span<std::byte> bytes() { return {reinterpret_cast<std::byte*>(this + 1), size}; }
 
   static Message* make(std::int64_t type, std::uint64_t size) {
-    void* const memory = ::operator new(sizeof(Message) + size, std::nothrow);
+    void* const memory = system_v_share.allocate(sizeof(Message) + size);
     return memory == nullptr ? nullptr : new (memory) Message{nullptr, type, size};
   }
   static void release(Message* message) {
-    ::operator delete(message, sizeof(Message) + message->size);
+    system_v_share.release(message, sizeof(Message) + message->size);
   }
 };
 
@@ -51,21 +52,32 @@ struct MessageQueue : IpcObject {
     while (first != nullptr) {
       Message::release(take(&first));
     }
-    changed_contents.wake();
+    receivers.wake();
+    senders.wake();
+  }
+
+  void append(Message& message) {
+    *end = &message;
+    end = &message.next;
+    bytes += message.size;
+    ++count;
   }
 
   // Takes out what `link` leads to.
   Message* take(Message** link) {
     Message* const message = *link;
     *link = message->next;
+    end = message->next == nullptr ? link : end;
     bytes -= message->size;
     --count;
     return message;
   }
 
   Message* first = nullptr;
+  Message** end = &first;  // where the next one is linked
   std::uint64_t bytes = 0, count = 0, limit = kQueueBytes;
-  WaitQueue changed_contents;
+  WaitQueue receivers;
+  WaitQueue senders;
   std::int64_t sent = 0, received = 0, changed = now();
   std::uint32_t last_sender = 0, last_receiver = 0;
 };
@@ -95,12 +107,31 @@ std::int64_t call_msgget(Task& task) {
 }
 
 // What a call does that finds no room or no message: `nothing` where it may not wait.
-std::int64_t wait_for(Task& task, MessageQueue& queue, std::uint64_t flags, std::int64_t nothing) {
+std::int64_t wait_for(Task& task, WaitQueue& waiting, std::uint64_t flags, std::int64_t nothing) {
   if ((flags & IPC_NOWAIT) != 0) {
     return nothing;
   }
   set_deadline(task, nullptr);
-  return task.interrupted ? -EINTR : task.wait(queue.changed_contents);
+  return task.interrupted ? -EINTR : task.wait(waiting);
+}
+
+// Whether msgrcv(2) with `wanted` and `flags` takes messages of the type.
+bool takes(std::int64_t wanted, std::uint64_t flags, std::int64_t type) {
+  if (wanted < 0) {
+    return type <= (wanted == std::numeric_limits<std::int64_t>::min() ? -(wanted + 1) : -wanted);
+  }
+  return wanted == 0 || (type == wanted) != ((flags & MSG_EXCEPT) != 0);
+}
+
+// Those who wait for messages of another type go on waiting.
+void wake_receivers(MessageQueue& queue, std::int64_t type) {
+  for (Task* task = queue.receivers.first(); task != nullptr;) {
+    Task* const next = WaitQueue::next(*task);
+    if (takes(static_cast<std::int64_t>(task->arguments[3]), task->arguments[4], type)) {
+      task->wait(ready_tasks());
+    }
+    task = next;
+  }
 }
 
 std::int64_t call_msgsnd(Task& task) {
@@ -120,8 +151,9 @@ std::int64_t call_msgsnd(Task& task) {
   if (!queue->is_allowed(task.process->credentials, kMayWrite)) {
     return -EACCES;
   }
-  if (size + queue->bytes > queue->limit || queue->count + 1 > queue->limit) {
-    return wait_for(task, *queue, flags, -EAGAIN);
+  if (size + queue->bytes > queue->limit ||
+      queue->count + 1 > std::min(queue->limit, kQueueBytes)) {
+    return wait_for(task, queue->senders, flags, -EAGAIN);
   }
   Message* const message = Message::make(*type, size);
   if (message == nullptr) {
@@ -131,16 +163,10 @@ std::int64_t call_msgsnd(Task& task) {
     Message::release(message);
     return -EFAULT;
   }
-  Message** link = &queue->first;
-  while (*link != nullptr) {
-    link = &(*link)->next;
-  }
-  *link = message;
-  queue->bytes += size;
-  ++queue->count;
+  queue->append(*message);
   queue->sent = now();
   queue->last_sender = task.process->id();
-  queue->changed_contents.wake();
+  wake_receivers(*queue, *type);
   return 0;
 }
 
@@ -154,14 +180,11 @@ Message** select(MessageQueue& queue, std::int64_t type, std::uint64_t flags) {
       if (position == type) {
         return link;
       }
-    } else if (type >= 0) {
-      const bool equal = found == type;
-      if (type == 0 || equal != ((flags & MSG_EXCEPT) != 0)) {
+    } else if (takes(type, flags, found)) {
+      if (type >= 0) {
         return link;
       }
-    } else if (found <= (type == std::numeric_limits<std::int64_t>::min() ? -(type + 1) : -type) &&
-               (best == nullptr || found < (*best)->type)) {
-      best = link;
+      best = best == nullptr || found < (*best)->type ? link : best;
     }
   }
   return best;
@@ -183,7 +206,7 @@ std::int64_t call_msgrcv(Task& task) {
   }
   Message** const link = select(*queue, static_cast<std::int64_t>(wanted), flags);
   if (link == nullptr) {
-    return wait_for(task, *queue, flags, -ENOMSG);
+    return wait_for(task, queue->receivers, flags, -ENOMSG);
   }
   Message& message = **link;
   if (message.size > size && (flags & MSG_NOERROR) == 0) {
@@ -198,7 +221,7 @@ std::int64_t call_msgrcv(Task& task) {
     Message::release(queue->take(link));
     queue->received = now();
     queue->last_receiver = task.process->id();
-    queue->changed_contents.wake();
+    queue->senders.wake();
   }
   return copied ? static_cast<std::int64_t>(count) : -EFAULT;
 }
@@ -253,7 +276,8 @@ std::int64_t change_queue(Task& task, MessageQueue& queue) {
   queue.change_permissions(wanted->msg_perm);
   queue.limit = std::min<std::uint64_t>(wanted->msg_qbytes, kMaximumBytes);
   queue.changed = now();
-  queue.changed_contents.wake();
+  queue.receivers.wake();
+  queue.senders.wake();
   return 0;
 }
 

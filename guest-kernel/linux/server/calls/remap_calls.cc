@@ -5,7 +5,7 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/linux/server/call_table.h"
-#include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/promised_memory.h"
 
 // mremap(2).
 namespace linux_server {
@@ -68,12 +68,16 @@ Result<void> add_part(AddressSpace& space, Segment model, std::uint64_t distance
   model.copy_on_write = false;
   model.offset = 0;
   model.file_offset += model.file == nullptr ? 0 : distance;
-  return model.file == nullptr ? space.add(model) : space.add_file(model);
+  const auto added = model.file == nullptr ? space.add(model) : space.add_file(model);
+  if (!added && !space.segments().is_free(start, start + size)) {
+    static_cast<void>(space.remove(start, size));  // the part of it that was made
+  }
+  return added;
 }
 
 bool may_grow(const AddressSpace& space, const Segment& model, std::uint64_t size) {
   const bool is_data = (model.protection & kProtectWrite) != 0 && !model.shared;
-  return (!is_data || size <= memory_pool().total()) && space.may_grow(size, is_data);
+  return (!is_data || may_promise(size)) && space.may_grow(size, is_data);
 }
 
 std::int64_t choose_target(AddressSpace& space, const Remap& remap, std::uint64_t& target) {

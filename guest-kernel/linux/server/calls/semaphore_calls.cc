@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <utility>
 
 #include "guest-kernel/linux/server/calls/system_v_calls.h"
 #include "guest-kernel/linux/server/growing_array.h"
 #include "guest-kernel/linux/server/ipc/call_deadline.h"
 #include "guest-kernel/linux/server/ipc/semaphore_undo.h"
 #include "guest-kernel/linux/server/ipc/system_v.h"
+#include "guest-kernel/linux/server/memory_share.h"
 
 // Semaphores of System V: semget(2), semop(2), semctl(2).
 namespace linux_server {
@@ -41,18 +43,41 @@ struct Undo {
   std::uint32_t process;
   std::uint32_t index;
   std::int32_t adjustment;
+
+  std::uint64_t key() const { return std::uint64_t{process} << 32 | index; }
 };
 
 struct SemaphoreSet : IpcObject {
   ~SemaphoreSet() override {
     sets.remove(*this);
     changed_values.wake();
+    system_v_share.give_back(accounted);
+  }
+
+  // The first of `undos` from the key on.
+  Undo* undos_from(std::uint64_t least) {
+    return std::lower_bound(
+        undos.begin(), undos.end(), least,
+        [](const Undo& undo, std::uint64_t value) { return undo.key() < value; });
+  }
+  // Null: there is none.
+  Undo* find_undo(std::uint32_t process, std::uint32_t index) {
+    const Undo wanted = {process, index, 0};
+    Undo* const found = undos_from(wanted.key());
+    return found != undos.end() && found->key() == wanted.key() ? found : nullptr;
+  }
+  // What the set takes of its share of the memory.
+  void account() {
+    const std::uint64_t size =
+        semaphores.capacity() * sizeof(Semaphore) + undos.capacity() * sizeof(Undo);
+    system_v_share.exchange(std::exchange(accounted, size), size);
   }
 
   GrowingArray<Semaphore> semaphores;
-  GrowingArray<Undo> undos;
+  GrowingArray<Undo> undos;  // by process, then semaphore
   WaitQueue changed_values;
   std::int64_t used = 0, changed = now();
+  std::uint64_t accounted = 0;
 };
 
 SemaphoreSet* find(std::uint64_t id) {
@@ -63,11 +88,15 @@ std::int64_t make_set(Task& task, std::uint32_t key, std::uint64_t count, std::u
   if (count == 0) {
     return -EINVAL;
   }
+  if (!system_v_share.has(count * sizeof(Semaphore))) {
+    return -ENOSPC;
+  }
   auto* set = new (std::nothrow) SemaphoreSet();
   if (set == nullptr || !set->semaphores.resize(count)) {
     delete set;
     return -ENOMEM;
   }
+  set->account();
   std::fill(set->semaphores.begin(), set->semaphores.end(), Semaphore{0, 0});
   if (const auto added = sets.add(*set); !added) {
     delete set;
@@ -99,29 +128,55 @@ std::int64_t call_semget(Task& task) {
 
 // Makes room for the notes of SEM_UNDO, so that nothing can fail later.
 bool prepare_undos(SemaphoreSet& set, std::uint32_t process, std::span<const sembuf> operations) {
+  std::array<Undo, kMaximumOperations> more;
+  std::size_t count = 0;
   for (const sembuf& operation : operations) {
-    const auto is_it = [&](const Undo& undo) {
-      return undo.process == process && undo.index == operation.sem_num;
-    };
     if ((operation.sem_flg & SEM_UNDO) != 0 && operation.sem_op != 0 &&
-        std::none_of(set.undos.begin(), set.undos.end(), is_it) &&
-        !set.undos.push_back({process, operation.sem_num, 0})) {
-      return false;
+        set.find_undo(process, operation.sem_num) == nullptr) {
+      more[count++] = {process, operation.sem_num, 0};
     }
   }
+  if (count == 0) {
+    return true;
+  }
+  const auto earlier = [](const Undo& first, const Undo& second) {
+    return first.key() < second.key();
+  };
+  std::sort(more.begin(), more.begin() + count, earlier);
+  count = static_cast<std::size_t>(std::unique(more.begin(), more.begin() + count,
+                                               [](const Undo& first, const Undo& second) {
+                                                 return first.key() == second.key();
+                                               }) -
+                                   more.begin());
+  std::size_t old = set.undos.size();
+  if (!system_v_share.has(count * sizeof(Undo)) || !set.undos.resize(old + count)) {
+    return false;
+  }
+  // Both are in order: merged from the end, so that nothing is moved twice.
+  for (std::size_t place = set.undos.size(); count != 0;) {
+    const bool takes_old = old != 0 && earlier(more[count - 1], set.undos[old - 1]);
+    set.undos[--place] = takes_old ? set.undos[--old] : more[--count];
+  }
+  set.account();
   return true;
 }
 
-void note_undo(SemaphoreSet& set, std::uint32_t process, const sembuf& operation) {
-  for (Undo& undo : set.undos) {
-    if (undo.process == process && undo.index == operation.sem_num) {
-      undo.adjustment -= operation.sem_op;
-    }
+// Notes an operation of SEM_UNDO, or takes the note back. False: it would exceed SEMAEM.
+bool note_undo(SemaphoreSet& set, std::uint32_t process, const sembuf& operation, bool back) {
+  Undo* const undo =
+      (operation.sem_flg & SEM_UNDO) != 0 ? set.find_undo(process, operation.sem_num) : nullptr;
+  if (undo == nullptr) {
+    return true;
   }
+  const std::int32_t wanted = undo->adjustment + (back ? operation.sem_op : -operation.sem_op);
+  const bool possible = wanted >= -kMaximumValue - 1 && wanted <= kMaximumValue;
+  undo->adjustment = possible ? wanted : undo->adjustment;
+  return possible;
 }
 
 // Applies all operations, or none. 0; a negative errno; or the one that has to wait, in `blocked`.
-std::int64_t apply(SemaphoreSet& set, std::span<const sembuf> operations, const sembuf*& blocked) {
+std::int64_t apply(SemaphoreSet& set, std::uint32_t process, std::span<const sembuf> operations,
+                   const sembuf*& blocked) {
   std::size_t done = 0;
   std::int64_t error = 0;
   for (; done < operations.size(); ++done) {
@@ -132,7 +187,7 @@ std::int64_t apply(SemaphoreSet& set, std::span<const sembuf> operations, const 
       blocked = &operation;
       break;
     }
-    if (result > kMaximumValue) {
+    if (result > kMaximumValue || !note_undo(set, process, operation, false)) {
       error = -ERANGE;
       break;
     }
@@ -142,6 +197,7 @@ std::int64_t apply(SemaphoreSet& set, std::span<const sembuf> operations, const 
     for (; done > 0; --done) {
       const sembuf& operation = operations[done - 1];
       set.semaphores[operation.sem_num].value -= operation.sem_op;
+      static_cast<void>(note_undo(set, process, operation, true));
     }
   }
   return error;
@@ -179,7 +235,7 @@ std::int64_t operate(Task& task, std::span<sembuf> operations) {
     return -ENOMEM;
   }
   const sembuf* blocked = nullptr;
-  if (const std::int64_t error = apply(*set, operations, blocked); error != 0) {
+  if (const std::int64_t error = apply(*set, process, operations, blocked); error != 0) {
     return error;
   }
   if (blocked != nullptr) {
@@ -187,9 +243,6 @@ std::int64_t operate(Task& task, std::span<sembuf> operations) {
   }
   for (const sembuf& operation : operations) {
     set->semaphores[operation.sem_num].process = process;
-    if ((operation.sem_flg & SEM_UNDO) != 0) {
-      note_undo(*set, process, operation);
-    }
   }
   set->used = now();
   if (alters) {
@@ -240,9 +293,10 @@ std::int64_t count_waiting(const SemaphoreSet& set, std::uint64_t index, std::in
   return count;
 }
 
-void forget_undos(SemaphoreSet& set, std::uint64_t index) {
+// What all processes are to undo of one semaphore, or of all of them.
+void forget_undos(SemaphoreSet& set, std::uint64_t index, bool all) {
   for (Undo& undo : set.undos) {
-    undo.adjustment = undo.index == index ? 0 : undo.adjustment;
+    undo.adjustment = all || undo.index == index ? 0 : undo.adjustment;
   }
 }
 
@@ -269,7 +323,7 @@ std::int64_t control_one(Task& task, SemaphoreSet& set, std::uint32_t command) {
     return -ERANGE;
   }
   semaphore = {value, task.process->id()};
-  forget_undos(set, index);
+  forget_undos(set, index, false);
   set.changed = now();
   set.changed_values.wake();
   return 0;
@@ -296,8 +350,8 @@ std::int64_t control_all(Task& task, SemaphoreSet& set, std::uint32_t command) {
   }
   for (std::size_t index = 0; index < all.size(); ++index) {
     set.semaphores[index] = {all[index], task.process->id()};
-    forget_undos(set, index);
   }
+  forget_undos(set, 0, true);
   set.changed = now();
   set.changed_values.wake();
   return 0;
@@ -316,7 +370,8 @@ std::int64_t give_limits(Task& task, bool usage) {
   seminfo limits = {};
   limits.semmni = limits.semusz = kMaximumSets;
   limits.semmsl = kMaximumInSet;
-  limits.semmns = limits.semmnu = limits.semmap = kMaximumSets * kMaximumInSet;
+  limits.semmns = limits.semmnu = limits.semmap =
+      static_cast<int>(system_v_share.limit() / sizeof(Semaphore));
   limits.semopm = kMaximumOperations;
   limits.semvmx = limits.semaem = kMaximumValue;
   if (usage) {
@@ -409,15 +464,19 @@ void undo_semaphores(const Process& process) {
       continue;
     }
     bool changes = false;
-    for (std::size_t at = set->undos.size(); at-- > 0;) {
-      const Undo undo = set->undos[at];
-      if (undo.process != process.id()) {
-        continue;
-      }
-      std::int32_t& value = set->semaphores[undo.index].value;
-      value = std::clamp(value + undo.adjustment, 0, kMaximumValue);
-      set->undos.erase(at, at + 1);
-      changes = changes || undo.adjustment != 0;
+    const Undo own = {process.id(), 0, 0};
+    Undo* const first = set->undos_from(own.key());
+    Undo* last = first;
+    for (; last != set->undos.end() && last->process == process.id(); ++last) {
+      std::int32_t& value = set->semaphores[last->index].value;
+      value = std::clamp(value + last->adjustment, 0, kMaximumValue);
+      changes = changes || last->adjustment != 0;
+    }
+    set->undos.erase(static_cast<std::size_t>(first - set->undos.begin()),
+                     static_cast<std::size_t>(last - set->undos.begin()));
+    if (set->undos.empty()) {
+      set->undos.reset();
+      set->account();
     }
     if (changes) {
       set->used = now();

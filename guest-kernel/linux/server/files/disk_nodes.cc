@@ -65,6 +65,7 @@ NewNode new_node(const InodeRecord& record) {
   what.user = record.user;
   what.group = record.group;
   what.device_number = record.device_number;
+  what.on_disk = true;
   return what;
 }
 

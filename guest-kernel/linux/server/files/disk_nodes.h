@@ -6,6 +6,7 @@
 
 #include "guest-kernel/ext4/protocol.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
+#include "guest-kernel/linux/server/memory_share.h"
 
 // Files and directories of the disk: names and attributes are kept here once they were asked for,
 // bytes in pages as tmpfs has them. Each change goes to the file system's program at once.
@@ -15,7 +16,7 @@ namespace linux_server {
 AttributeStore* disk_attributes(const Node& node);
 
 // A regular file.
-class DiskFile : public TmpfsFile {
+class DiskFile : public TmpfsFile, public Charged<disk_nodes_share> {
  public:
   DiskFile(Name name, const ext4::InodeRecord& record, std::uint32_t device);
   ~DiskFile() override;
@@ -61,7 +62,7 @@ class DiskFile : public TmpfsFile {
 };
 
 // A link, named pipe, socket or device.
-class DiskSpecial : public TmpfsSpecial {
+class DiskSpecial : public TmpfsSpecial, public Charged<disk_nodes_share> {
  public:
   DiskSpecial(Name name, const ext4::InodeRecord& record, std::uint32_t device);
   ~DiskSpecial() override;
@@ -76,7 +77,7 @@ class DiskSpecial : public TmpfsSpecial {
 };
 
 // A directory. It is read as a whole when something first looks into it.
-class DiskDirectory : public TmpfsDirectory {
+class DiskDirectory : public TmpfsDirectory, public Charged<disk_nodes_share> {
  public:
   DiskDirectory(Name name, const ext4::InodeRecord& record, std::uint32_t device);
   ~DiskDirectory() override;

@@ -49,7 +49,7 @@ InotifyFile::~InotifyFile() {
   }
   while (Event* event = first_) {
     first_ = event->next;
-    ::operator delete(event, Event::storage(event->header.len));
+    watches_share.release(event, Event::storage(event->header.len));
   }
 }
 
@@ -95,7 +95,7 @@ std::int64_t InotifyFile::add_watch(Node& node, std::uint32_t mask) {
   }
   auto* watch = new (std::nothrow) Watch();
   if (watch == nullptr) {
-    return -ENOMEM;
+    return -ENOSPC;
   }
   watch->owner = this;
   watch->node = &node;
@@ -136,15 +136,21 @@ void InotifyFile::add_event(std::int32_t descriptor, std::uint32_t mask, std::ui
       std::string_view(last_->name, padded == 0 ? 0 : std::strlen(last_->name)) == name) {
     return;
   }
-  if (count_ >= kMaximumEvents && overflown_) {
+  void* memory =
+      count_ >= kMaximumEvents ? nullptr : watches_share.allocate(Event::storage(padded));
+  // One event that tells of those that are lost, even if others have used up the share.
+  const bool overflow = memory == nullptr;
+  if (overflow && overflown_) {
     return;
   }
-  const bool overflow = count_ >= kMaximumEvents;
   const std::uint32_t name_size = overflow ? 0 : padded;
-  auto* event = static_cast<Event*>(::operator new(Event::storage(name_size), std::nothrow));
-  if (event == nullptr) {
+  if (overflow) {
+    memory = watches_share.allocate_always(Event::storage(0));
+  }
+  if (memory == nullptr) {
     return;
   }
+  auto* event = static_cast<Event*>(memory);
   event->header = {};
   event->header.wd = overflow ? -1 : descriptor;
   event->header.mask = overflow ? std::uint32_t{IN_Q_OVERFLOW} : mask;
@@ -174,7 +180,7 @@ std::int64_t InotifyFile::read(Task& task, const UserBuffer& buffer, std::uint64
     last_ = first_ == nullptr ? nullptr : last_;
     overflown_ = overflown_ && event->header.mask != IN_Q_OVERFLOW;
     --count_;
-    ::operator delete(event, Event::storage(event->header.len));
+    watches_share.release(event, Event::storage(event->header.len));
   }
   return done != 0 ? static_cast<std::int64_t>(done) : -EINVAL;
 }

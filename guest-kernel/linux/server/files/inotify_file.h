@@ -11,7 +11,7 @@ namespace linux_server {
 class InotifyFile;
 
 // One node that an inotify instance watches. Owned by the instance; gone when the node is.
-struct Watch {
+struct Watch : Charged<watches_share> {
   InotifyFile* owner = nullptr;
   Node* node = nullptr;
   std::int32_t descriptor = 0;

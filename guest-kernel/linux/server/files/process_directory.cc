@@ -181,13 +181,9 @@ class DescriptorText : public Node {
     auto* text_file = node == nullptr ? nullptr : new (std::nothrow) TextFile(*node, flags);
     const Reference<File> result(text_file);
     constexpr std::size_t kSize = 256;
-    if (!result || !text_file->text().resize(kSize)) {
-      return fail(ENOMEM);
-    }
-    guest::TextWriter text(std::span(text_file->text().begin(), kSize));
-    write(text, file);
-    static_cast<void>(text_file->text().resize(text.size()));
-    return result;
+    const auto describe = [&](guest::TextWriter& text) { write(text, file); };
+    return result && text_file->fill(kSize, describe) ? Result<Reference<File>>(result)
+                                                      : fail(ENOMEM);
   }
 
  private:

@@ -13,7 +13,6 @@ namespace linux_server {
 namespace {
 
 constexpr std::size_t kFirstSize = 4096;
-constexpr std::size_t kLargestSize = 1024 * 1024;
 
 }  // namespace
 
@@ -28,22 +27,16 @@ Result<Reference<File>> TextNode::open(std::uint32_t flags, Process& opener) {
   if (is_private_ && subject != nullptr && !may_inspect(&opener, *subject)) {
     return fail(EACCES);
   }
+  if (texts_share.is_scarce() && !opener.descriptors().is_small()) {
+    return fail(ENFILE);
+  }
   auto* file = new TextFile(*this, flags);
   if (file == nullptr) {
     return fail(ENOMEM);
   }
   const Reference<File> reference(file);
-  for (std::size_t size = kFirstSize;; size *= 4) {
-    if (!file->text().resize(size)) {
-      return fail(ENOMEM);
-    }
-    guest::TextWriter text(std::span(file->text().begin(), size));
-    generator_(text, subject);
-    if (!text.cut() || size >= kLargestSize) {
-      static_cast<void>(file->text().resize(text.size()));
-      return reference;
-    }
-  }
+  const auto write = [&](guest::TextWriter& text) { generator_(text, subject); };
+  return file->fill(kFirstSize, write) ? Result<Reference<File>>(reference) : fail(ENOMEM);
 }
 
 std::int64_t TextFile::read(Task& /*task*/, const UserBuffer& buffer, std::uint64_t offset) {

@@ -45,8 +45,11 @@ class TextNode : public Node {
 class TextFile : public File {
  public:
   TextFile(TextNode& node, std::uint32_t flags) : File(node, flags), text_node_(node) {}
+  ~TextFile() override { texts_share.give_back(text_.capacity()); }
 
-  GrowingArray<char>& text() { return text_; }
+  // Has `writer` write the text, of `first_size` bytes or more. False: no memory.
+  template <typename Writer>
+  bool fill(std::size_t first_size, const Writer& writer);
   std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
   std::int64_t write(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
   std::int64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) override;
@@ -56,5 +59,23 @@ class TextFile : public File {
   TextNode& text_node_;
   GrowingArray<char> text_;
 };
+
+template <typename Writer>
+bool TextFile::fill(std::size_t first_size, const Writer& writer) {
+  constexpr std::size_t kLargestSize = 1024 * 1024;
+  for (std::size_t size = first_size;; size *= 4) {
+    text_.reset();
+    if (!texts_share.has(size) || !text_.resize(size)) {
+      return false;
+    }
+    guest::TextWriter text(std::span(text_.begin(), size));
+    writer(text);
+    if (!text.cut() || size >= kLargestSize) {
+      static_cast<void>(text_.resize(text.size()));
+      texts_share.exchange(0, text_.capacity());
+      return true;
+    }
+  }
+}
 
 }  // namespace linux_server

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -36,25 +37,45 @@ void apply(StoredAttributes& attributes, const AttributeChange& change) {
   attributes.changed = file_time();
 }
 
+}  // namespace
+
+Node* make_special(Name name, const NewNode& what, std::uint32_t device) {
+  const Name target = Name::copy(what.target);
+  const std::uint64_t cost = TmpfsSpecial::cost_of(target);
+  if (target.is_null() || !take_file_memory(cost)) {
+    return nullptr;
+  }
+  auto* made = new (std::nothrow) TmpfsSpecial(std::move(name), what, target, device);
+  if (made == nullptr) {
+    give_back_file_memory(cost);
+  }
+  return made;
+}
+
+namespace {
+
 Node* make_node(Name name, const NewNode& what, std::uint32_t device) {
+  if (InodeShare::is_used_up()) {
+    return nullptr;
+  }
   switch (what.mode & kTypeMask) {
     case kRegularFile:
       return new (std::nothrow) TmpfsFile(std::move(name), what, device);
     case kDirectory:
       return new (std::nothrow) TmpfsDirectory(std::move(name), what, device);
-    default: {
-      const Name target = Name::copy(what.target);
-      return target.is_null() ? nullptr
-                              : new (std::nothrow)
-                                    TmpfsSpecial(std::move(name), what, target, device);
-    }
+    default:
+      return make_special(std::move(name), what, device);
   }
 }
 
 }  // namespace
 
+std::uint64_t InodeShare::limit() {
+  return file_memory_limit();
+}
+
 TmpfsDirectory::TmpfsDirectory(Name name, const NewNode& what, std::uint32_t device)
-    : Directory(std::move(name), what.mode & kPermissionMask) {
+    : Directory(std::move(name), what.mode & kPermissionMask), inode_(!what.on_disk) {
   initialize(attributes_, what, device);
 }
 
@@ -106,8 +127,9 @@ Result<Reference<Node>> TmpfsDirectory::create_unnamed(const NewNode& what) {
   }
   *--start = '#';
   Name name = Name::copy({start, static_cast<std::size_t>(digits + sizeof(digits) - start)});
-  auto* file =
-      name.is_null() ? nullptr : new (std::nothrow) TmpfsFile(std::move(name), what, device());
+  auto* file = name.is_null() || InodeShare::is_used_up()
+                   ? nullptr
+                   : new (std::nothrow) TmpfsFile(std::move(name), what, device());
   const Reference<Node> node(file);
   if (!node) {
     return fail(ENOSPC);
@@ -127,8 +149,13 @@ Result<void> TmpfsDirectory::link(std::string_view name, Node& child) {
     return fail(EMLINK);
   }
   Name copy = Name::copy(name);
-  if (copy.is_null() || !entries_.insert(copy, child)) {
+  // The first name of a file that had none is counted with the file.
+  const bool counts = inode_.counts() && attributes.links != 0;
+  if ((counts && InodeShare::is_used_up()) || copy.is_null() || !entries_.insert(copy, child)) {
     return fail(ENOSPC);
+  }
+  if (counts) {
+    InodeShare::add_link();
   }
   child.set_place(std::move(copy), this);
   ++attributes.links;
@@ -138,9 +165,12 @@ Result<void> TmpfsDirectory::link(std::string_view name, Node& child) {
 }
 
 // A directory has no link left; other nodes have one less.
-void TmpfsDirectory::drop_link(Node& child) {
+void TmpfsDirectory::drop_link(Node& child) const {
   StoredAttributes& attributes = child.attributes_;
   attributes.links = child.is_directory() ? 0 : attributes.links - 1;
+  if (attributes.links != 0 && inode_.counts()) {
+    InodeShare::drop_link();
+  }
   attributes.changed = file_time();
 }
 
@@ -213,8 +243,18 @@ Result<void> TmpfsDirectory::change(const AttributeChange& change) {
 }
 
 TmpfsSpecial::TmpfsSpecial(Name name, const NewNode& what, Name target, std::uint32_t device)
-    : Node(std::move(name), what.mode), target_(std::move(target)) {
+    : Node(std::move(name), what.mode), target_(std::move(target)), inode_(!what.on_disk) {
   initialize(attributes_, what, device);
+}
+
+TmpfsSpecial::~TmpfsSpecial() {
+  give_back_file_memory(cost_of(target_));
+}
+
+std::uint64_t TmpfsSpecial::cost_of(const Name& target) {
+  constexpr std::size_t kFree = 128;  // as long as many a name
+  const std::size_t size = target.view().size();
+  return size <= kFree ? 0 : std::bit_ceil(size);
 }
 
 Result<std::string_view> TmpfsSpecial::read_link(std::span<char> /*buffer*/,

@@ -20,6 +20,28 @@ enum Seal : std::uint32_t {
   kKnownSeals = 31,
 };
 
+// One of the files, directories and further names that there may be: tmpfs(5), nr_inodes.
+class InodeShare {
+ public:
+  // One that does not count has its place on a disk.
+  explicit InodeShare(bool counts) : counts_(counts) { used_ += counts_ ? 1 : 0; }
+  InodeShare(const InodeShare&) = delete;
+  InodeShare& operator=(const InodeShare&) = delete;
+  ~InodeShare() { used_ -= counts_ ? 1 : 0; }
+
+  bool counts() const { return counts_; }
+  static std::uint64_t limit();
+  static std::uint64_t used() { return used_; }
+  static bool is_used_up() { return used_ >= limit(); }
+  // A further name of a file.
+  static void add_link() { ++used_; }
+  static void drop_link() { --used_; }
+
+ private:
+  static inline constinit std::uint64_t used_ = 0;
+  bool counts_;
+};
+
 // A regular file.
 class TmpfsFile : public Node {
  public:
@@ -65,6 +87,7 @@ class TmpfsFile : public Node {
   std::int64_t write_pages(std::uint64_t offset, std::uint64_t size, const Source& source);
 
   std::uint32_t seals_ = kSealSeal;
+  InodeShare inode_;
 };
 
 class TmpfsDirectory : public Directory {
@@ -88,15 +111,18 @@ class TmpfsDirectory : public Directory {
 
  private:
   void set_modified();
-  static void drop_link(Node& child);
+  void drop_link(Node& child) const;
   void rename_within_tables(std::string_view name, Node& child, TmpfsDirectory& target,
                             const Name& new_name, Node* existing, bool exchange);
+
+  InodeShare inode_;
 };
 
 // Links, named pipes, sockets and devices.
 class TmpfsSpecial : public Node {
  public:
   TmpfsSpecial(Name name, const NewNode& what, Name target, std::uint32_t device);
+  ~TmpfsSpecial() override;
 
   std::uint64_t size() const override { return target_.view().size(); }
   Result<std::string_view> read_link(std::span<char> buffer, const Process* viewer) const override;
@@ -105,7 +131,12 @@ class TmpfsSpecial : public Node {
   AttributeStore* extended_attributes() override { return memory_attributes(); }
 
  private:
+  // What the target takes of the files' memory.
+  static std::uint64_t cost_of(const Name& target);
+  friend Node* make_special(Name name, const NewNode& what, std::uint32_t device);
+
   Name target_;
+  InodeShare inode_;
 };
 
 // An open file in memory.

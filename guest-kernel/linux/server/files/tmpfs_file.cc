@@ -20,7 +20,7 @@ constexpr std::int64_t kAccessInterval = 24 * 3600 * std::int64_t{1'000'000'000}
 }  // namespace
 
 TmpfsFile::TmpfsFile(Name name, const NewNode& what, std::uint32_t device)
-    : Node(std::move(name), what.mode) {
+    : Node(std::move(name), what.mode), inode_(!what.on_disk) {
   attributes_.user = what.user;
   attributes_.group = what.group;
   attributes_.device = device;

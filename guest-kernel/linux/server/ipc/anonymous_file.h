@@ -10,7 +10,7 @@ namespace linux_server {
 
 // What an open file without a place in the tree of names is a descriptor of: fstat(2) and
 // /proc/self/fd ask. Its name is "pipe:[7]", "anon_inode:[eventfd]" or the like.
-class AnonymousNode : public Node {
+class AnonymousNode : public Node, public Charged<open_files_share> {
  public:
   // `numbered`: the inode's number follows `prefix` in brackets.
   AnonymousNode(std::string_view prefix, std::uint32_t mode, bool numbered);

@@ -5,6 +5,8 @@
 #include <new>
 #include <utility>
 
+#include "guest-kernel/linux/server/memory_share.h"
+
 namespace linux_server {
 namespace {
 
@@ -29,7 +31,7 @@ ByteQueue::~ByteQueue() {
 
 void ByteQueue::release_page(std::size_t index) {
   if (std::byte* page = std::exchange(pages_[index], nullptr); page != nullptr) {
-    ::operator delete(page, kPage);
+    queues_share.release(page, kPage);
   }
 }
 
@@ -61,6 +63,17 @@ bool ByteQueue::set_capacity(std::size_t capacity) {
   return true;
 }
 
+std::size_t ByteQueue::room() const {
+  const std::size_t left = capacity_ - size_;
+  if (left == 0 || queues_share.has(kPage)) {
+    return left;
+  }
+  const std::size_t at = start_ + size_;
+  const bool has_page =
+      size_ == 0 || (pages_ != nullptr && pages_[at / kPage % page_count()] != nullptr);
+  return has_page ? std::min(left, kPage - at % kPage) : 0;
+}
+
 std::span<std::byte> ByteQueue::free_piece() {
   if (room() == 0 || (pages_ == nullptr && (pages_ = allocate_table(page_count())) == nullptr)) {
     return {};
@@ -68,7 +81,8 @@ std::span<std::byte> ByteQueue::free_piece() {
   const std::size_t at = start_ + size_;
   std::byte*& page = pages_[at / kPage % page_count()];
   if (page == nullptr) {
-    page = static_cast<std::byte*>(::operator new(kPage, std::nothrow));
+    page = static_cast<std::byte*>(empty() ? queues_share.allocate_always(kPage)
+                                           : queues_share.allocate(kPage));
     if (page == nullptr) {
       return {};
     }

@@ -23,7 +23,9 @@ class ByteQueue {
   bool set_capacity(std::size_t capacity);
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  std::size_t room() const { return capacity_ - size_; }
+  // Less than the capacity leaves where queues have used up their share of the memory: then an
+  // empty queue has one page, and others what is left of their last one.
+  std::size_t room() const;
 
   // Where the next bytes are to be put, as many as are contiguous; empty: full, or no memory.
   std::span<std::byte> free_piece();

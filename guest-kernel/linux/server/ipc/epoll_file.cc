@@ -8,7 +8,7 @@
 namespace linux_server {
 
 // One watched file.
-class EpollItem final : private WaitObserver, private FileWatch {
+class EpollItem final : public Charged<watches_share>, private WaitObserver, private FileWatch {
  public:
   EpollItem(EpollFile& owner, File& file, std::uint32_t descriptor, const EpollEvent& event)
       : owner_(owner), descriptor_(descriptor), event_(event) {
@@ -189,6 +189,9 @@ std::int64_t EpollFile::add(File& file, std::uint32_t descriptor, const EpollEve
   }
   if (is_set && nests_too_deep(static_cast<EpollFile&>(file))) {
     return -ELOOP;
+  }
+  if (!watches_share.has(sizeof(EpollItem))) {
+    return -ENOSPC;
   }
   if (!items_.reserve(items_.size() + 1)) {
     return -ENOMEM;

@@ -10,7 +10,7 @@
 namespace linux_server {
 
 // What both ends of a pipe share: pipe(7).
-class Pipe : public Counted {
+class Pipe : public Counted, public Charged<open_files_share> {
  public:
   static constexpr std::size_t kCapacity = 65536;
   static constexpr std::size_t kAtomicSize = 4096;  // PIPE_BUF

@@ -4,9 +4,15 @@
 #include "guest-kernel/linux/server/task.h"
 
 namespace linux_server {
+namespace {
+
+// So many are everybody's right, whatever others watch.
+constexpr std::uint32_t kEverybodys = 16;
+
+}  // namespace
 
 // The file lives as long as somebody waits for it, as on Linux.
-class PollWatches::Watch final : private WaitObserver {
+class PollWatches::Watch final : public Charged<watches_share>, private WaitObserver {
  public:
   Watch(Task& task, const Reference<File>& file, std::uint32_t wanted, Watch* next)
       : next_(next), task_(task), file_(file), wanted_(wanted | kAlwaysPolled) {
@@ -41,11 +47,13 @@ bool PollWatches::add(const Reference<File>& file, std::uint32_t wanted) {
   if (file->changes() == nullptr) {
     return true;
   }
-  auto* watch = new Watch(task_, file, wanted, first_);
+  auto* watch = count_ < kEverybodys ? new (Always{}) Watch(task_, file, wanted, first_)
+                                     : new Watch(task_, file, wanted, first_);
   if (watch == nullptr) {
     return false;
   }
   first_ = watch;
+  ++count_;
   return true;
 }
 

@@ -22,6 +22,7 @@ class PollWatches final : public Counted {
 
   Task& task_;
   Watch* first_ = nullptr;
+  std::uint32_t count_ = 0;
 };
 
 }  // namespace linux_server

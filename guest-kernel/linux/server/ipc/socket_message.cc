@@ -56,8 +56,9 @@ void AttachedFiles::clear() {
   }
 }
 
-SocketMessage* SocketMessage::make(std::size_t capacity) {
-  void* const memory = ::operator new(sizeof(SocketMessage) + capacity, std::nothrow);
+SocketMessage* SocketMessage::make(std::size_t capacity, bool always) {
+  const std::size_t size = sizeof(SocketMessage) + capacity;
+  void* const memory = always ? queues_share.allocate_always(size) : queues_share.allocate(size);
   return memory == nullptr ? nullptr : new (memory) SocketMessage(capacity);
 }
 
@@ -81,7 +82,7 @@ void release_message(SocketMessage* message) {
     SocketMessage* const dead = std::exchange(first_dead, first_dead->next);
     const std::size_t size = dead->footprint();
     dead->~SocketMessage();
-    ::operator delete(static_cast<void*>(dead), size);
+    queues_share.release(dead, size);
   }
   is_burying = false;
 }

@@ -45,8 +45,9 @@ class AttachedFiles {
 // What was sent in one go and is not received yet: a header before its bytes.
 class SocketMessage {
  public:
-  // With room for `capacity` bytes; null: no memory. release_message() frees it.
-  static SocketMessage* make(std::size_t capacity);
+  // With room for `capacity` bytes; null: no memory. release_message() frees it. `always`: even if
+  // sockets have used up their share of the memory.
+  static SocketMessage* make(std::size_t capacity, bool always);
 
   std::span<std::byte> room() { return {data() + size_, capacity_ - size_}; }
   void append(std::size_t count) { size_ += count; }

@@ -33,7 +33,7 @@ struct ReceiveRequest {
 };
 
 // A socket of AF_UNIX: unix(7). It outlives its open file while others refer to it, closed.
-class UnixSocket : public Counted {
+class UnixSocket : public Counted, public Charged<open_files_share> {
  public:
   enum class State : std::uint8_t { kIdle, kListening, kConnected };
 

@@ -101,9 +101,12 @@ std::int64_t UnixSocket::send_piece(const UserBuffer& buffer, std::uint64_t offs
     }
     return count;
   }
-  const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, kLargestPiece));
+  // An empty queue always takes a little.
+  const std::size_t largest = queues_share.has(kLargestPiece) ? kLargestPiece : kBatch;
+  const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(left, largest));
   SocketMessage* const message = SocketMessage::make(
-      last != nullptr ? std::max(capacity_for(wanted), kBatch) : capacity_for(wanted));
+      last != nullptr ? std::max(capacity_for(wanted), kBatch) : capacity_for(wanted),
+      last == nullptr && wanted <= kBatch);
   if (message == nullptr) {
     return -ENOBUFS;
   }
@@ -137,15 +140,17 @@ std::int64_t UnixSocket::send_stream(Task& task, const UserBuffer& buffer,
     if (done == size) {
       return done;
     }
-    if (!has_room()) {
+    const std::int64_t count =
+        has_room() ? send_piece(buffer, static_cast<std::uint64_t>(done), request, done == 0)
+                   : -ENOBUFS;
+    // Where there is something to be received, there will be room.
+    if (count == -ENOBUFS && (!has_room() || peer_->last_ != nullptr)) {
       if (done != 0 && (!request.waits || task.interrupted)) {
         return done;
       }
       const std::int64_t result = wait_to_send(task, changed_, request.waits);
       return result != kBlocked && done != 0 ? done : result;
     }
-    const std::int64_t count =
-        send_piece(buffer, static_cast<std::uint64_t>(done), request, done == 0);
     if (count < 0) {
       return done != 0 ? done : count;
     }
@@ -188,7 +193,8 @@ std::int64_t UnixSocket::send_packet(Task& task, const UserBuffer& buffer,
   if (!is_connected_kind() && to->peer_.get() != this && to->count_ > kMaximumDatagrams) {
     return wait_to_send(task, to->changed_, request.waits);
   }
-  SocketMessage* const message = SocketMessage::make(capacity_for(buffer.size()));
+  SocketMessage* const message = SocketMessage::make(
+      capacity_for(buffer.size()), to->last_ == nullptr && buffer.size() <= kBatch);
   if (message == nullptr) {
     return -ENOBUFS;
   }

@@ -79,10 +79,24 @@ bool record_table(Domain& domain, std::uint64_t table) {
     domain.tables = ledger;
   }
   domain.tables->tables[domain.tables->count++] = table;
+  ++domain.table_count;
   return true;
 }
 
+// One of many domains that share a quota may take this part of it for tables.
+constexpr std::uint64_t kTableShare = 4;
+
 std::uint64_t* allocate_table(Domain& domain) {
+  if (domain.spare_table != 0) {
+    auto* spare = physical_pointer<std::uint64_t>(domain.spare_table);
+    domain.spare_table = spare[0];
+    spare[0] = 0;
+    return spare;
+  }
+  if (domain.shares_quota &&
+      domain.table_count * kPageSize >= account_of(domain).quota_total / kTableShare) {
+    return nullptr;
+  }
   auto* table = static_cast<std::uint64_t*>(allocate_charged(domain, kPageSize));
   if (table != nullptr && !record_table(domain, physical_address(table))) {
     free_charged(domain, table, kPageSize);
@@ -140,9 +154,11 @@ std::uint64_t* find_large_entry(Domain& domain, std::uint64_t address) {
 }
 
 // Calls `change(first, last)` for the entries of the range, those of a table at a time; a large
-// mapping that the range covers is one.
-template <typename Change>
-Status for_each_run(Domain& domain, std::uint64_t address, std::uint64_t size, Change change) {
+// mapping that the range covers is one. After it, `changed_all(entry)` for a table of which the
+// range covers all.
+template <typename Change, typename ChangedAll>
+Status for_each_run(Domain& domain, std::uint64_t address, std::uint64_t size, Change change,
+                    ChangedAll changed_all) {
   const std::uint64_t end = address + size;
   Status status = Status::kOk;
   const auto* top = physical_pointer<const std::uint64_t>(domain.page_table);
@@ -177,6 +193,9 @@ Status for_each_run(Domain& domain, std::uint64_t address, std::uint64_t size, C
     }
     std::uint64_t* const first = &table[table_index(address, 0)];
     change(first, first + (stop - address) / kPageSize);
+    if (stop - address == kLargePageSize) {
+      changed_all(*large);
+    }
     address = stop;
   }
   return status;
@@ -265,6 +284,8 @@ void destroy_page_table(Domain& domain) {
     free_charged(domain, ledger, sizeof(TableLedger));
   }
   domain.page_table = 0;
+  domain.table_count = 0;
+  domain.spare_table = 0;
 }
 
 Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, std::uint64_t size,
@@ -331,7 +352,7 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
 }
 
 Status unmap_range(Domain& domain, std::uint64_t address, std::uint64_t size, bool& changed) {
-  return for_each_run(domain, address, size, [&](std::uint64_t* entry, const std::uint64_t* last) {
+  const auto clear = [&](std::uint64_t* entry, const std::uint64_t* last) {
     std::uint64_t previous = 0;
     for (; last - entry >= 4; entry += 4) {
       previous |= entry[0] | entry[1] | entry[2] | entry[3];
@@ -342,7 +363,16 @@ Status unmap_range(Domain& domain, std::uint64_t address, std::uint64_t size, bo
       *entry = 0;
     }
     changed |= (previous & kPresent) != 0;
-  });
+  };
+  const auto keep_table = [&](std::uint64_t& entry) {
+    // Its translation may be cached: it is not used again before the caller has flushed.
+    changed = true;
+    const std::uint64_t table = entry & kAddressMask;
+    entry = 0;
+    physical_pointer<std::uint64_t>(table)[0] = domain.spare_table;
+    domain.spare_table = table;
+  };
+  return for_each_run(domain, address, size, clear, keep_table);
 }
 
 Status protect_range(Domain& domain, std::uint64_t address, std::uint64_t size,
@@ -363,14 +393,16 @@ Status protect_range(Domain& domain, std::uint64_t address, std::uint64_t size,
     changed |= (entry & kPresent) != 0 && value != entry;
     entry = value;
   };
-  const Status status =
-      for_each_run(domain, address, size, [&](std::uint64_t* entry, const std::uint64_t* last) {
+  const Status status = for_each_run(
+      domain, address, size,
+      [&](std::uint64_t* entry, const std::uint64_t* last) {
         for (; entry != last; ++entry) {
           if (*entry != 0) {
             change(*entry);
           }
         }
-      });
+      },
+      [](std::uint64_t& /*entry*/) {});
   return status != Status::kOk ? status : refused ? Status::kNoRight : Status::kOk;
 }
 

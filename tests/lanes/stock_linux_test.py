@@ -1,0 +1,55 @@
+"""Debian's stock kernel, whose drivers nobody here wrote, as a guest on lane S.
+
+It finds the devices through ACPI alone, uses them, and powers off. Elsewhere the test ends with 77, which
+CTest counts as skipped: it needs hardware KVM and the files of scripts/lane-hw.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SKIPPED = 77
+LIMIT = 400
+# Without what takes an emulated processor long: a search for a PCI bus, and tests of ciphers.
+APPEND = "console=ttyS0 quiet mitigations=off pci=off cryptomgr.notests"
+LINES = (
+    "1 CPUs, clock kvm-clock",
+    "guest: \\_SB_.VR00 LNRO0005 virtio_console",
+    "guest: \\_SB_.VR01 LNRO0005 virtio_rng",
+    "guest: \\_SB_.VR02 LNRO0005 virtio_blk",
+    "guest: serial \\_SB_.COM1",
+    "guest: disk disk of the test",
+    "guest: random 16 from virtio_rng.0",
+    "guest: virtio console",
+)
+COMPLAINTS = ("BUG", "WARNING", "ACPI Error", "ACPI Warning", "Kernel panic")
+
+
+class StockLinux(unittest.TestCase):
+    def test_finds_its_devices_by_acpi_uses_them_and_powers_off(self):
+        stock = Path(os.environ["ENSEMBLE_STOCK_LINUX"])
+        with tempfile.TemporaryDirectory() as folder:
+            disk = Path(folder, "disk.img")
+            disk.write_bytes(b"disk of the test".ljust(1 << 20, b"\0"))
+            done = subprocess.run(
+                [os.environ["ENSEMBLE"], "run", "phone", "--cpus", "1", "--memory", "256M", "--kernel",
+                 stock / "vmlinuz", "--initrd", stock / "initrd.cpio", "--disk", disk, "--append", APPEND],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+            written = disk.read_bytes()[512:528]
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for line in LINES:
+            self.assertIn(line, done.stdout)
+        for complaint in COMPLAINTS:
+            self.assertNotIn(complaint, done.stdout)
+        self.assertEqual(written, b"written by Linux")
+
+
+if __name__ == "__main__":
+    if os.environ.get("ENSEMBLE_LANE") != "s":
+        print("needs hardware KVM and the files of scripts/lane-hw")
+        sys.exit(SKIPPED)
+    unittest.main(verbosity=2)

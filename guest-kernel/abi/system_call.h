@@ -15,8 +15,8 @@ inline constexpr unsigned kMessageWords = 8;
 
 enum class SystemCall : std::uint64_t {
   // m0…m7 → the port's receiver; blocks until it replies. Needs kRightCall. The reply's words come
-  // back in m0…m7. kPeerGone: the domain that took the call ended before it replied, or the port
-  // ended. A call that nobody takes waits as long as the port has a name.
+  // back in m0…m7. kPeerGone: the domain that took the call ended before it replied, or no
+  // capability with kRightReceive is left, so that nobody can take it. Until then it waits.
   kCall = 0,
   // Answers token rbx with m0…m7 (0: answers nobody), then waits on port rdi (needs kRightReceive).
   // A bad token is ignored. Returns with rbx ≠ 0: a call, rdi = badge of the capability that it

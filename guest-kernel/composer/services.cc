@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/composer/address_map.h"
@@ -31,6 +32,9 @@ Slot domain_slot(std::size_t domain) {
 }
 Slot fault_slot(std::size_t domain) {
   return kDomainSlots + domain * 3 + 1;
+}
+Slot spare_slot(std::size_t domain) {
+  return kDomainSlots + domain * 3 + 2;
 }
 
 bool list_has(std::string_view list, std::string_view word) {
@@ -385,11 +389,12 @@ void Services::start_domain(std::size_t index, bool again) {
   }
   domain.running = status == Status::kOk;
   for (Service& service : services_) {
-    if (service.domain == index && service.wanted) {
+    if (service.domain == index && service.wanted && !service.abandoned) {
       if (domain.running) {
         start_in_domain(service, again);
       } else {
         record_failure(service, status);
+        abandon(service.index);
       }
     }
   }
@@ -399,6 +404,7 @@ void Services::start_in_domain(Service& service, bool again) {
   const Status status = start_service(service, again);
   if (status != Status::kOk) {
     record_failure(service, status);
+    abandon(service.index);
   }
 }
 
@@ -417,15 +423,36 @@ void Services::restart(std::size_t index, std::string_view reason) {
   domain.running = false;
   const bool give_up = ++domain.restarts > kMostRestarts;
   for (Service& service : services_) {
-    if (service.domain == index && service.wanted) {
+    if (service.domain == index && service.wanted && !service.abandoned) {
       service.record->restarts = domain.restarts;
       service.record->state =
           give_up ? guest::DeviceState::kStopped : guest::DeviceState::kStarting;
       guest::copy_text(service.record->message, reason);
+      if (give_up) {
+        abandon(service.index);
+      }
     }
   }
   if (!give_up) {
     start_domain(index, true);
+  }
+}
+
+// Takes from all the right to receive from its port. What calls it keeps its capability.
+void Services::abandon(std::size_t index) {
+  Service& service = services_[index];
+  if (std::exchange(service.abandoned, true) || !service.connected) {
+    return;
+  }
+  const Slot spare = spare_slot(service.domain);
+  guest::copy_capability(abi::kSelfSlot, spare, service.port(),
+                         abi::kRightCall | abi::kRightSignal);
+  guest::delete_capability(abi::kSelfSlot, service.port());
+  guest::copy_capability(abi::kSelfSlot, service.port(), spare);
+  guest::delete_capability(abi::kSelfSlot, spare);
+  if (domains_[service.domain].running) {
+    guest::delete_capability(domain_slot(service.domain),
+                             kFirstServiceSlot + service.place * kSlotsPerService + kGivenPort);
   }
 }
 

@@ -28,6 +28,7 @@ struct Service {
   std::size_t place = 0;   // among the drivers of its domain
   bool wanted = false;     // started, or to be started again with its domain
   bool connected = false;  // port and interrupt exist
+  bool abandoned = false;  // not started any more
 
   // In its own domain and in its client's.
   std::uint64_t large_address() const { return kLargeSharedAddress + index * kLargeSharedSlice; }
@@ -80,6 +81,8 @@ class Services {
 
   // A thread of domain `domain` took a fault: ends the domain and starts it again, a few times.
   void restart(std::size_t domain, std::string_view reason);
+  // The driver of `service` has failed, or died too often: whoever calls it learns that at once.
+  void abandon(std::size_t service);
   // Copies into the device table what the drivers say of themselves.
   void refresh();
 

@@ -104,11 +104,15 @@ void Supervisor::handle_signals(std::uint64_t signals) {
     system_->power.off(exit_code_, milestones_);
   }
   for (const Service& service : services_->all()) {
-    if ((signals >> service.index & 1) != 0 && &service == services_->console() &&
-        service.instance.info().status.state == guest::DriverState::kFailed) {
-      refresh();
+    if ((signals >> service.index & 1) == 0 || service.abandoned ||
+        service.instance.info().status.state != guest::DriverState::kFailed) {
+      continue;
+    }
+    refresh();
+    if (&service == services_->console()) {
       system_->power.fail("the console driver failed", guest::text_of(service.record->message));
     }
+    services_->abandon(service.index);
   }
 }
 

@@ -35,6 +35,10 @@ void unlink_from_parent(Domain& domain) {
   }
 }
 
+bool may_receive(const Slot& slot) {
+  return slot.type() == ObjectType::kPort && (slot.rights() & abi::kRightReceive) != 0;
+}
+
 Domain* first_ending;
 bool ending_domains;
 
@@ -119,11 +123,18 @@ void fill_slot(Slot& slot, Object* object, std::uint64_t rights, std::uint64_t b
   add_reference(object);
   slot.word = capability_word(object, rights);
   slot.badge = badge;
+  if (may_receive(slot)) {
+    ++static_cast<Port&>(*object).receivers;
+  }
 }
 
 void clear_slot(Slot& slot) {
   Object* object = slot.object();
+  const bool received = may_receive(slot);
   slot = {};
+  if (received && --static_cast<Port&>(*object).receivers == 0) {
+    end_port(static_cast<Port&>(*object));
+  }
   drop_reference(object);
 }
 

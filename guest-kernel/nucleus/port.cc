@@ -106,12 +106,16 @@ void end_port(Port& port) {
 }
 
 void call_port(Processor& processor, Thread& caller, Port& port, std::uint64_t badge) {
+  if (port.receivers == 0) {
+    complete_system_call(caller, Status::kPeerGone);
+    return;
+  }
   send(processor, caller, port, badge, false);
 }
 
 void raise_fault(Processor& processor, Thread& thread) {
   Domain& domain = *thread.domain;
-  if (domain.fault_port == nullptr) {
+  if (domain.fault_port == nullptr || domain.fault_port->receivers == 0) {
     report_unhandled_fault(thread);
     end_thread(thread);
     return;

@@ -12,7 +12,8 @@ struct Port : Object {
   Thread* waiters = nullptr;       // last in, first out: the warmest first
   Thread* first_sender = nullptr;  // first in, first out
   Thread* last_sender = nullptr;
-  std::uint64_t bits = 0;  // notifications not yet received
+  std::uint64_t bits = 0;       // notifications not yet received
+  std::uint64_t receivers = 0;  // capabilities with kRightReceive; without any, nobody may call
 };
 
 // The capability that a kernel object signals through: a port and the badge to OR in.
@@ -22,9 +23,10 @@ struct Signal {
 };
 
 Port* create_port(Domain* payer);
+// Those who wait for somebody at the port learn that nobody will come.
 void end_port(Port& port);
 
-// `caller` is the running thread; its frame holds the call. Blocks it.
+// `caller` is the running thread; its frame holds the call. Blocks it, or returns kPeerGone to it.
 void call_port(Processor& processor, Thread& caller, Port& port, std::uint64_t badge);
 
 // The running thread has faulted: its frame says how. Blocks it, or ends it if nobody takes faults.

@@ -92,7 +92,7 @@ BEHAVIOUR(deadlock_is_found) {
   }
   char byte;
   MUST(read(ends[0], &byte, 1));
-  sleep_ms(100);
+  wait_until_asleep(child);
   SHOW(lock(file, F_SETLKW, F_WRLCK, 1, 1));
   MUST(lock(file, F_SETLK, F_UNLCK, 0, 1));
   say_end("child", child);

@@ -284,6 +284,17 @@ BEHAVIOUR(address_space_limit) {
   FACT(malloc(128 << 20) == NULL);
 }
 
+// Address space may be kept for later, but not memory that nobody has.
+BEHAVIOUR(fixed_over_reserved) {
+  const size_t size = 1UL << 42;
+  char* memory = map(size, PROT_NONE);
+  SHOW(mmap(memory, size, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED, -1, 0));
+  FACT(mmap(memory, size, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED | MAP_NORESERVE, -1, 0) ==
+       memory);
+  FACT(mmap(memory, kPage, PROT_READ | PROT_WRITE, kAnonymous | MAP_FIXED, -1, 0) == memory);
+  memory[0] = 1;
+}
+
 // What a mapping replaces counts for it; where it is refused all the same, that is as it was.
 BEHAVIOUR(fixed_at_the_limit) {
   char* memory = map(8 * kPage, PROT_READ | PROT_WRITE);

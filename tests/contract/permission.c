@@ -376,7 +376,7 @@ BEHAVIOUR(looks_into_processes) {
     prctl(PR_SET_DUMPABLE, 1);
     pause();
   }
-  sleep_ms(50);
+  wait_until_asleep(user);
   char path[64];
   snprintf(path, sizeof(path), "/proc/%d", (int)user);
   MUST(stat(path, &status));

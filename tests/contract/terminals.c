@@ -22,7 +22,15 @@ static void say_read(const char* who, int from) {
     say("%s: nothing", who);
     return;
   }
-  const ssize_t size = read(from, text, sizeof(text));
+  ssize_t size = read(from, text, sizeof(text));
+  // Echo and output may reach the master in pieces: a line of them ends with \n.
+  while (from == master && size > 0 && text[size - 1] != '\n' && poll(&ready, 1, 5000) > 0) {
+    const ssize_t more = read(from, text + size, sizeof(text) - (size_t)size);
+    if (more <= 0) {
+      break;
+    }
+    size += more;
+  }
   if (size < 0) {
     say("%s: %s", who, error_name(errno));
   } else {

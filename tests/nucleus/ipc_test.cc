@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "tests/nucleus/harness.h"
 
 namespace nucleus_test {
@@ -91,6 +93,32 @@ TEST(a_caller_learns_that_its_server_ended) {
   start_thread(end_doomed_domain, 0, 10);
   Message message;
   EXPECT_EQUAL(guest::call(port, message), Status::kPeerGone);
+}
+
+TEST(nobody_waits_at_a_port_that_nobody_receives_from) {
+  static Slot only_calls;
+  static std::atomic<std::uint64_t> told;
+  const Slot receives = new_slot();
+  only_calls = new_slot();
+  told = 0;
+  EXPECT_OK(guest::create_port(receives));
+  EXPECT_OK(guest::copy_capability(abi::kSelfSlot, only_calls, receives, abi::kRightCall));
+  start_thread(
+      [](std::uint64_t) {
+        Message message;
+        told = 1 + static_cast<std::uint64_t>(guest::call(only_calls, message));
+        guest::exit_thread();
+      },
+      0);
+  EXPECT_EQUAL(told.load(), 0);
+  EXPECT_OK(guest::delete_capability(abi::kSelfSlot, receives));
+  while (told.load() == 0) {
+    guest::yield();
+  }
+  EXPECT_EQUAL(told.load(), 1 + static_cast<std::uint64_t>(Status::kPeerGone));
+  Message message;
+  EXPECT_EQUAL(guest::call(only_calls, message), Status::kPeerGone);
+  EXPECT_OK(guest::delete_capability(abi::kSelfSlot, only_calls));
 }
 
 TEST(only_the_domain_that_took_a_call_can_answer_it_and_once) {

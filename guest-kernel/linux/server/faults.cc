@@ -6,6 +6,7 @@
 #include "guest-kernel/abi/system_call.h"
 #include "guest-kernel/lib/format.h"
 #include "guest-kernel/linux/server/memory_pool.h"
+#include "guest-kernel/linux/server/memory_share.h"
 #include "guest-kernel/linux/server/process_table.h"
 #include "guest-kernel/linux/server/server.h"
 #include "guest-kernel/linux/server/shim_image.h"
@@ -159,12 +160,15 @@ void end_by_fault(Task& task, Signal signal, const guest::Message& fault) {
 }
 
 // What has run out.
-enum class Shortage : std::uint8_t { kNothing, kMemory, kPageTables };
+enum class Shortage : std::uint8_t { kNothing, kMemory, kMappings, kPageTables };
 
 Shortage find_shortage() {
   constexpr std::uint64_t kLeast = 16 * abi::kPageSize;
   if (!memory_pool().spares(abi::kPageSize)) {
     return Shortage::kMemory;
+  }
+  if (mappings_share.is_scarce()) {
+    return Shortage::kMappings;
   }
   const auto own = guest::information(abi::InformationKind::kDomain, 0, abi::kSelfSlot);
   return own && (*own)[0] + kLeast > (*own)[1] ? Shortage::kPageTables : Shortage::kNothing;
@@ -175,6 +179,9 @@ std::uint64_t share_of(const Process& process, Shortage shortage) {
   const AddressSpace& space = process.space();
   if (shortage == Shortage::kMemory) {
     return space.resident() + space.segments().memory();
+  }
+  if (shortage == Shortage::kMappings) {
+    return space.segments().memory();
   }
   const auto told =
       guest::information(abi::InformationKind::kDomain, 0, process.memory_reference()->domain());

@@ -81,13 +81,22 @@ std::int64_t check_file(const MapRequest& request, std::uint8_t& allowed) {
   return 0;
 }
 
-// How much of the range is mapped: what is mapped there takes its place.
-std::uint64_t size_in_use(const AddressSpace& space, std::uint64_t start, std::uint64_t size) {
+// What a mapping takes the place of, in bytes.
+struct InUse {
+  std::uint64_t mapped = 0;
+  // What may be written and is the program's own: only this has been promised before.
+  std::uint64_t promised = 0;
+};
+
+InUse in_use(const AddressSpace& space, std::uint64_t start, std::uint64_t size) {
   const SegmentMap& segments = space.segments();
-  std::uint64_t total = 0;
+  InUse total;
   for (const Segment* segment = segments.begin() + segments.index_after(start);
        segment < segments.end() && segment->start < start + size; ++segment) {
-    total += std::min(segment->end, start + size) - std::max(segment->start, start);
+    const std::uint64_t part =
+        std::min(segment->end, start + size) - std::max(segment->start, start);
+    total.mapped += part;
+    total.promised += !segment->shared && (segment->protection & PROT_WRITE) != 0 ? part : 0;
   }
   return total;
 }
@@ -146,12 +155,13 @@ std::int64_t map(Task& task, const MapRequest& request) {
   const bool writes = (request.protection & PROT_WRITE) != 0;
   const bool anonymous = !request.file || request.file->maps_zeroes();
   // Before anything is unmapped for it.
-  const std::uint64_t replaced =
-      (request.flags & MAP_FIXED) != 0 ? size_in_use(space, request.address, request.size) : 0;
-  const std::uint64_t more = request.size - replaced;
+  const InUse replaced =
+      (request.flags & MAP_FIXED) != 0 ? in_use(space, request.address, request.size) : InUse{};
   const bool too_large = (request.flags & MAP_NORESERVE) == 0 && writes &&
-                         (anonymous || !request.shared) && !may_promise(more);
-  if (too_large || !space.may_grow(more, writes && !request.shared)) {
+                         (anonymous || !request.shared) &&
+                         !may_promise(request.size - replaced.promised);
+  // What is replaced counts as mapped whatever it was, for RLIMIT_DATA too: so does Linux.
+  if (too_large || !space.may_grow(request.size - replaced.mapped, writes && !request.shared)) {
     return -ENOMEM;
   }
   if (const std::int64_t error = choose_place(space, request, segment.start); error != 0) {

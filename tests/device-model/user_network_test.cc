@@ -117,6 +117,65 @@ TEST_F(UserNetworkTest, IsIdleWithoutConnections) {
   EXPECT_EQ(guest_.harness().loop().run_once(std::chrono::milliseconds(1500)).value(), 0);
 }
 
+// Without a device: nobody takes the frames.
+TEST(UserNetwork, LetsTheHostWaitWhileTheGuestTakesNothing) {
+  const auto loop = vmm::EventLoop::create().value();
+  const auto network = UserNetwork::create(*loop).value();
+  const auto send = [&](const std::string& frame) {
+    network->send(std::as_bytes(std::span(frame)));
+    network->flush();
+  };
+  const auto take = [&] {
+    std::string frame(NetworkBackend::kLargestHeader + network->mtu(), '\0');
+    frame.resize(network->receive(std::as_writable_bytes(std::span(frame))));
+    return frame;
+  };
+  const auto run = [&] {
+    while (loop->run_once(std::chrono::milliseconds(0)).value() > 0) {
+    }
+  };
+  send(GuestStack::arp(1, GuestStack::kAddress, GuestStack::kGateway));
+  EXPECT_FALSE(take().empty());
+
+  const vmm::FileDescriptor host(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(host.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ::getsockname(host.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  send(GuestStack::udp(GuestStack::kAddress, 5000, GuestStack::kGateway, ntohs(address.sin_port),
+                       "hello"));
+  char hello[8] = {};
+  sockaddr_in guest{};
+  size = sizeof guest;
+  ASSERT_EQ(
+      ::recvfrom(host.get(), hello, sizeof hello, 0, reinterpret_cast<sockaddr*>(&guest), &size),
+      5);
+  const auto answer = [&](const std::string& text) {
+    ::sendto(host.get(), text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&guest), size);
+    run();
+  };
+  for (int i = 0; i < 4000; ++i) {
+    answer(std::string(1400, 'x'));
+  }
+  std::size_t waiting = 0;
+  for (std::string frame = take(); !frame.empty(); frame = take()) {
+    waiting += frame.size();
+  }
+  EXPECT_GT(waiting, UserNetwork::kMostQueuedBytes / 2);
+  EXPECT_LE(waiting, UserNetwork::kMostQueuedBytes);
+  // Some lie in the socket's buffer still, so that a few may be lost.
+  bool arrived = false;
+  for (int i = 0; i < 1000 && !arrived; ++i) {
+    answer("again");
+    for (std::string frame = take(); !frame.empty(); frame = take()) {
+      arrived = arrived || frame.find("again") != std::string::npos;
+    }
+  }
+  EXPECT_TRUE(arrived);
+}
+
 TEST_F(UserNetworkTest, SurvivesFramesThatMakeNoSense) {
   std::mt19937 random(42);
   const std::string good[] = {

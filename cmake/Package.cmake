@@ -22,6 +22,8 @@ set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME ensemble)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION otherosfs)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+# Loaded only where a device has a user-mode network, so no program shows it.
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "libslirp0 (>= 4.7.0)")
 # What hosts without KVM run devices on: [qemu] of scripts/packages.
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "libvirt-daemon-driver-qemu, qemu-system-x86")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "simulated phones, tablets and watches on KVM

@@ -11,8 +11,11 @@
 
 #include "control/manifest_clock.h"
 #include "control/memory_figures.h"
+#include "device-model/network/tap_network.h"
+#include "device-model/network/user_network.h"
 #include "device-model/virtio/block_device.h"
 #include "device-model/virtio/entropy_device.h"
+#include "device-model/virtio/network_device.h"
 #include "device-model/virtio/port_device.h"
 #include "device-model/world/constant_world.h"
 #include "device-model/world/recorded_world.h"
@@ -46,6 +49,14 @@ vmm::BootModule to_boot_module(const proto::Module& module) {
       break;
   }
   return result;
+}
+
+Result<std::unique_ptr<device::NetworkBackend>> make_network(const proto::VirtioNetwork& network,
+                                                             vmm::EventLoop& loop) {
+  if (network.has_tap()) {
+    return device::TapNetwork::create(loop, network.tap().name());
+  }
+  return device::UserNetwork::create(loop);
 }
 
 }  // namespace
@@ -109,6 +120,8 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     }
     case proto::Device::kVirtioPort:
       return add_port(device);
+    case proto::Device::kVirtioNetwork:
+      return add_network(device);
     case proto::Device::kGpioController:
       return add_gpio(device);
     case proto::Device::kI2CController:
@@ -169,6 +182,20 @@ Result<void> AssembledMachine::add_port(const proto::Device& device) {
     return fail("a machine has one port, and its process is a served one");
   }
   return add_virtio(device, std::make_unique<device::PortDevice>(name, *agent));
+}
+
+Result<void> AssembledMachine::add_network(const proto::Device& device) {
+  const proto::VirtioNetwork& network = device.virtio_network();
+  device::MacAddress mac{};
+  if (network.mac().size() != mac.size()) {
+    return fail("a network device's address has {} bytes, not {}", mac.size(),
+                network.mac().size());
+  }
+  std::ranges::copy(network.mac(), mac.begin());
+  auto backend = make_network(network, machine_->event_loop());
+  return backend
+             ? add_virtio(device, std::make_unique<device::NetworkDevice>(mac, std::move(*backend)))
+             : std::unexpected(backend.error());
 }
 
 Result<void> AssembledMachine::add_serial(const proto::Device& device) {

@@ -55,6 +55,7 @@ class AssembledMachine final : public DeviceMachine {
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
+  Result<void> add_network(const ensemble::vmm::v1::Device& device);
   Result<void> add_port(const ensemble::vmm::v1::Device& device);
   Result<void> add_serial(const ensemble::vmm::v1::Device& device);
   Result<void> add_machine_control(const ensemble::vmm::v1::Device& device);

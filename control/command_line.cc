@@ -220,6 +220,9 @@ void Grammar::add_run() {
                  "Command line of a --kernel, which is then started as Linux is; default for "
                  "Linux: console=ttyS0");
   app.add_option("--disk", run_.disk, "Raw image of a disk, which the device may write");
+  app.add_option("--network", run_.network,
+                 "Network of a --kernel: none, user (a private one that user-mode sockets connect "
+                 "to the host's) or tap:NAME; default for Linux: the profile's");
   app.add_option("--world", run_.world, "Recording in CSV of what the sensors measure");
   app.add_option("--report", run_.report,
                  "Write times, memory, exits and missed system calls to this file, as JSON");

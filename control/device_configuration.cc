@@ -182,13 +182,61 @@ class VirtioPlaces {
 };
 
 // Of the virtio specification, section 5.
+constexpr std::uint32_t kVirtioNetworkId = 1;
 constexpr std::uint32_t kVirtioBlockId = 2;
 constexpr std::uint32_t kVirtioConsoleId = 3;
 constexpr std::uint32_t kVirtioEntropyId = 4;
 constexpr std::size_t kLongestSerial = 20;
 
+// A locally administered one, which a device of that name has at each start.
+std::string mac_address(std::string_view name) {
+  constexpr std::uint64_t kFnvOffset = 0xCBF29CE484222325, kFnvPrime = 0x100000001B3;
+  std::uint64_t hash = kFnvOffset;
+  for (const unsigned char each : name) {
+    hash = (hash ^ each) * kFnvPrime;
+  }
+  std::string mac{'\x02'};
+  for (int shift = 0; shift < 40; shift += 8) {
+    mac += static_cast<char>(hash >> shift);
+  }
+  return mac;
+}
+
+// Ensemble's kernel has no driver for a network, so its machines have none, whatever the profile
+// says.
+Result<device::NetworkChoice> choose_network(const DeviceOptions& options, bool as_linux,
+                                             const device::Profile& profile) {
+  const bool on_kvm = options.power == device::PowerControl::kMachineControl;
+  if (!options.network) {
+    return as_linux && on_kvm ? profile.network : device::NetworkChoice{};
+  }
+  if (options.network->kind != device::NetworkChoice::Kind::kNone) {
+    if (!options.kernel) {
+      return fail("a network needs a --kernel: Ensemble's own has no driver for one");
+    }
+    if (!on_kvm) {
+      return fail("a network can be had by devices on KVM only, not on QEMU");
+    }
+  }
+  return *options.network;
+}
+
+void add_network(VirtioPlaces& places, const std::string& name,
+                 const device::NetworkChoice& choice) {
+  if (choice.kind == device::NetworkChoice::Kind::kNone) {
+    return;
+  }
+  proto::VirtioNetwork& network = *places.add("network", kVirtioNetworkId).mutable_virtio_network();
+  network.set_mac(mac_address(name));
+  if (choice.kind == device::NetworkChoice::Kind::kTap) {
+    network.mutable_tap()->set_name(choice.interface);
+  } else {
+    network.mutable_user();
+  }
+}
+
 Result<void> add_devices(proto::Configuration& configuration, device::MachineDescription& machine,
-                         const DeviceOptions& options) {
+                         const DeviceOptions& options, const device::NetworkChoice& network) {
   proto::Device& serial = *configuration.add_devices();
   serial.set_name("serial");
   serial.set_address(device::kSerialPort);
@@ -220,6 +268,7 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     block.set_path(*options.disk);
     block.set_serial(configuration.name().substr(0, kLongestSerial));
   }
+  add_network(places, configuration.name(), network);
   return {};
 }
 
@@ -342,8 +391,12 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
   }
   auto done = *as_linux ? add_linux_files(configuration, options)
                         : add_boot_files(configuration, options, files);
+  const auto network = choose_network(options, *as_linux, profile);
+  if (!network) {
+    return std::unexpected(network.error());
+  }
   if (done) {
-    done = add_devices(configuration, machine, options);
+    done = add_devices(configuration, machine, options, *network);
     add_chips(configuration, machine);
   }
   if (done && options.world) {

@@ -28,6 +28,8 @@ struct DeviceOptions {
   // The command line of a kernel that is not Ensemble's. With it, or where `kernel` is Linux's own
   // image, the machine is described by ACPI, and `rootfs` is the initial RAM disk.
   std::optional<std::string> append = {};
+  // For a kernel that is not Ensemble's; absent: the profile's, where that kernel is Linux.
+  std::optional<device::NetworkChoice> network = {};
   // A recording of what the sensors measure; absent: a world at rest.
   std::optional<std::string> world = {};
   // The first program and its arguments; empty: a shell.

@@ -89,6 +89,17 @@ Result<void> choose_size(const RunOptions& options, DeviceOptions& device) {
   return {};
 }
 
+Result<void> choose_network(const RunOptions& options, DeviceOptions& device) {
+  if (options.network) {
+    auto network = device::parse_network(*options.network);
+    if (!network) {
+      return std::unexpected(network.error().with_context("--network"));
+    }
+    device.network = *std::move(network);
+  }
+  return {};
+}
+
 // With this process's terminal, if it has one, as the console.
 Result<DeviceOptions> device_options(const RunOptions& options) {
   DeviceOptions device{.name = options.name,
@@ -104,7 +115,11 @@ Result<DeviceOptions> device_options(const RunOptions& options) {
                        .terminal = {},
                        .measure_memory = options.report.has_value(),
                        .power = device::PowerControl::kMachineControl};
-  if (auto chosen = choose_size(options, device); !chosen) {
+  auto chosen = choose_size(options, device);
+  if (chosen) {
+    chosen = choose_network(options, device);
+  }
+  if (!chosen) {
     return std::unexpected(chosen.error());
   }
   if (::isatty(STDIN_FILENO) == 1) {

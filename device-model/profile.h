@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device-model/chip_catalogue.h"
+#include "device-model/network_choice.h"
 
 namespace ensemble::device {
 
@@ -103,6 +104,7 @@ struct Profile {
   std::vector<Chip> sensors;
   std::optional<Chip> haptics;
   std::optional<Gnss> gnss;
+  NetworkChoice network;
   Domains domains;
 
   // Every chip of the product, whatever its role. Valid as long as the profile is unchanged.

@@ -96,6 +96,7 @@ Json to_json(const Profile& profile) {
   if (profile.gnss) {
     json["gnss"] = {{"rate_hz", profile.gnss->rate}};
   }
+  json["network"] = to_string(profile.network);
   json["domains"] = to_json(profile.domains);
   return json;
 }

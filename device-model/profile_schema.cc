@@ -298,6 +298,16 @@ Result<void> read_gnss(const YamlNode& node, Profile& profile) {
   return section<&Profile::gnss, kGnssFields>(node, profile, "gnss");
 }
 
+Result<void> read_network(const YamlNode& node, Profile& profile) {
+  const Result<std::string> text = schema::read_text(node, "one of: none, user, tap:NAME");
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  const Result<NetworkChoice> network = parse_network(*text);
+  return network ? schema::store(network, profile.network)
+                 : fail_at(node.location, network.error().message());
+}
+
 constexpr Choice<Isolation> kIsolations[] = {{"packed", Isolation::kPacked},
                                              {"isolated", Isolation::kIsolated}};
 
@@ -365,6 +375,7 @@ constexpr Field<Profile> kProfileFields[] = {
     {"sensors", kOptional, read_sensors},
     {"haptics", kOptional, chip<ChipRole::kHaptics, &Profile::haptics>},
     {"gnss", kOptional, read_gnss},
+    {"network", kOptional, read_network},
     {"domains", kOptional, read_domains},
 };
 

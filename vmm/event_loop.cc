@@ -147,7 +147,8 @@ Result<int> EventLoop::run_once(std::chrono::milliseconds timeout) {
     std::shared_ptr<Handler> handler;
     {
       const std::lock_guard handlers_guard(mutex_);
-      if (auto found = handlers_.find(event.data.u64); found != handlers_.end()) {
+      // Copied, since epoll_event is packed.
+      if (auto found = handlers_.find(uint64_t{event.data.u64}); found != handlers_.end()) {
         handler = found->second;
       }
     }

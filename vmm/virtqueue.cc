@@ -310,6 +310,18 @@ bool Virtqueue::take_back(const DescriptorChain& chain) {
 }
 
 void Virtqueue::push(DescriptorChain chain, uint32_t written) {
+  fill_used(std::move(chain), written);
+  publish_used();
+}
+
+void Virtqueue::push_together(std::vector<Filled> filled) {
+  for (Filled& one : filled) {
+    fill_used(std::move(one.chain), one.written);
+  }
+  publish_used();
+}
+
+void Virtqueue::fill_used(DescriptorChain chain, uint32_t written) {
   chain.queue_ = nullptr;
   if (!take_back(chain)) {
     return;
@@ -318,8 +330,13 @@ void Virtqueue::push(DescriptorChain chain, uint32_t written) {
   const uint32_t element[2] = {chain.head_, std::min(written, chain.writable_size_)};
   std::memcpy(used_.data() + offset, element, sizeof(element));
   ++next_used_;
-  // Publishes the element, and is ordered before the look at what interrupts the driver wants.
-  field(used_, kIndex).store(next_used_, std::memory_order_seq_cst);
+}
+
+// Ordered before the look at what interrupts the driver wants.
+void Virtqueue::publish_used() {
+  if (enabled_) {
+    field(used_, kIndex).store(next_used_, std::memory_order_seq_cst);
+  }
 }
 
 void Virtqueue::put_back(DescriptorChain chain) {

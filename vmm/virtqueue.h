@@ -105,6 +105,15 @@ class Virtqueue {
   // them) were filled. Does nothing when the queue was reset since.
   void push(DescriptorChain chain, uint32_t written);
 
+  // A chain to return and how much of it was filled.
+  struct Filled {
+    DescriptorChain chain;
+    uint32_t written;
+  };
+
+  // The same for several chains, all of which the driver sees at once.
+  void push_together(std::vector<Filled> filled);
+
   // Undoes the latest pop, whose chain this is: the next pop gets it again.
   void put_back(DescriptorChain chain);
 
@@ -137,6 +146,8 @@ class Virtqueue {
   Result<void> add_buffer(const Descriptor& descriptor, DescriptorChain& chain) const;
   Descriptor read_descriptor(uint16_t index) const;
   bool take_back(const DescriptorChain& chain);
+  void fill_used(DescriptorChain chain, uint32_t written);
+  void publish_used();
 
   const GuestMemory& memory_;
   const uint16_t maximum_size_;

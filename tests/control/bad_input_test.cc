@@ -77,6 +77,12 @@ std::vector<Mistake> mistakes() {
       {"DiskIsADevice",
        run_guest("hello", {"--disk", "/dev/null"}),
        {"disk '/dev/null'", "not a regular file"}},
+      {"UnknownNetwork",
+       run_guest("hello", {"--network", "usr"}),
+       {"--network: unknown network 'usr'", "none, user, tap:NAME"}},
+      {"MissingTap",
+       run_guest("hello", {"--network", "tap:nosuchtap"}),
+       {"device 'virtio-network'", "there is no network interface 'nosuchtap'"}},
       {"UnknownOutputFormat", {"doctor", "--output", "xml"}, {"xml"}},
   };
 }

@@ -29,11 +29,21 @@ TEST(ProfileSchema, AcceptsTheLeast) {
   EXPECT_TRUE(profile->chips().empty());
 }
 
+TEST(ProfileSchema, ReadsTheNetwork) {
+  using enum NetworkChoice::Kind;
+  EXPECT_EQ(read(kMinimal)->network, NetworkChoice{});
+  for (const std::string text : {"none", "user", "tap:tap0", "tap:a.b-c_123456789"}) {
+    const auto profile = read(kMinimal + ("network: " + text + "\n"));
+    ASSERT_TRUE(profile) << profile.error().message();
+    EXPECT_EQ(to_string(profile->network), text);
+  }
+}
+
 TEST(ProfileSchema, UnknownKeysGetAHint) {
   EXPECT_EQ(error_of("screeen: {}\n"),
             "p.yaml:4:1: unknown key in the profile 'screeen'; did you mean 'screen'? Expected one "
             "of: model, abstract, cpus, memory, screen, battery, input, buses, sensors, haptics, "
-            "gnss, domains");
+            "gnss, network, domains");
   EXPECT_EQ(
       error_of("screen:\n  width: 10 px\n  xyzzyplugh: 5\n"),
       "p.yaml:6:3: unknown key in screen 'xyzzyplugh'; expected one of: width, height, shape, "
@@ -91,6 +101,13 @@ INSTANTIATE_TEST_SUITE_P(
                  "p.yaml:4:16: a touch panel needs a screen, but the profile has none"},
         BadInput{"input: {keyboard-dock: yes}\n",
                  "p.yaml:4:24: unknown value 'yes'; expected one of: true, false"},
+        BadInput{"network: usr\n",
+                 "p.yaml:4:10: unknown network 'usr'; expected one of: none, user, tap:NAME"},
+        BadInput{"network: \"tap:\"\n",
+                 "p.yaml:4:10: '' is no name of a network interface; expected 1 to 15 letters, "
+                 "digits, hyphens, underscores and dots"},
+        BadInput{"network: [user]\n",
+                 "p.yaml:4:10: expected one of: none, user, tap:NAME, but found a list"},
         BadInput{"gnss: {rate: 100 Hz}\n",
                  "p.yaml:4:14: '100 Hz' is out of range; expected 1 Hz to 50 Hz"},
         BadInput{"buses: [i2c0]\n", "p.yaml:4:8: expected a mapping of names to buses"},

@@ -83,7 +83,7 @@ void run(GuestMemory& memory, Input input) {
   Virtqueue queue(memory, 64);
   std::deque<DescriptorChain> taken;
   while (!input.empty()) {
-    switch (input.take<uint8_t>() % 10) {
+    switch (input.take<uint8_t>() % 11) {
       case 0:
         enable(queue, input);
         break;
@@ -130,6 +130,15 @@ void run(GuestMemory& memory, Input input) {
         Virtqueue copy(memory, 64);
         StateReader reader(writer.data());
         require(copy.restore(reader).has_value());
+        break;
+      }
+      case 10: {
+        std::vector<Virtqueue::Filled> filled;
+        for (unsigned count = input.take<uint8_t>() % 8; count > 0 && !taken.empty(); --count) {
+          filled.push_back({std::move(taken.front()), input.take<uint32_t>()});
+          taken.pop_front();
+        }
+        queue.push_together(std::move(filled));
         break;
       }
     }

@@ -100,3 +100,13 @@ class Hands(DaemonTest):
         self.client.stop("devices/one")
         with self.refused(grpc.StatusCode.FAILED_PRECONDITION, reason="WRONG_STATE"):
             self.send(rotary=input_pb2.RotaryInput(detents=1))
+
+
+class ManyDrivers(DaemonTest):
+    def start_daemon(self, *arguments, **_):
+        super().start_daemon(*arguments, guest=None)
+
+    def test_each_has_a_domain_of_its_own_beside_the_agent(self):
+        self.client.running("one", path="", profile="tablet", memory_bytes=128 << 20)
+        for number, name in enumerate(("buttons", "touch screen", "keyboard dock")):
+            self.assertEqual(Run(self.client, "sh", "-c", f"exec 3</dev/input/event{number}").code(), 0, name)

@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "control/input_messages.h"
 #include "control/manifest_clock.h"
 #include "control/memory_figures.h"
 #include "device-model/network/tap_network.h"
@@ -120,6 +121,8 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     }
     case proto::Device::kVirtioPort:
       return add_port(device);
+    case proto::Device::kVirtioInput:
+      return add_input(device);
     case proto::Device::kVirtioNetwork:
       return add_network(device);
     case proto::Device::kGpioController:
@@ -168,6 +171,30 @@ void AssembledMachine::resize_console(const proto::ConsoleSize& size) {
   if (sized_console_ != nullptr) {
     sized_console_->set_size(clamp(size.columns()), clamp(size.rows()));
   }
+}
+
+Result<void> AssembledMachine::add_input(const proto::Device& device) {
+  auto description = input_description(device.virtio_input());
+  if (!description) {
+    return std::unexpected(description.error());
+  }
+  auto input = device::InputDevice::create(*std::move(description));
+  if (!input) {
+    return std::unexpected(input.error());
+  }
+  device::InputDevice& raw = **input;
+  auto added = add_virtio(device, *std::move(input));
+  if (added) {
+    input_controls_.add(raw);
+  }
+  return added;
+}
+
+Result<void> AssembledMachine::send_input(const proto::SendInput& input) {
+  if (machine_->state() != vmm::MachineState::kRunning) {
+    return fail("the device does not run");
+  }
+  return perform(input, input_controls_);
 }
 
 Result<void> AssembledMachine::add_port(const proto::Device& device) {

@@ -12,6 +12,7 @@
 #include "control/machine_console.h"
 #include "device-model/chip_board.h"
 #include "device-model/virtio/console_device.h"
+#include "device-model/virtio/input_controls.h"
 #include "device-model/virtio/port_backend.h"
 #include "device-model/virtio/virtio_bus.h"
 #include "vmm/error.h"
@@ -42,6 +43,7 @@ class AssembledMachine final : public DeviceMachine {
     machine_->set_stop_handler(std::move(handler));
   }
   void resize_console(const ensemble::vmm::v1::ConsoleSize& size) override;
+  Result<void> send_input(const ensemble::vmm::v1::SendInput& input) override;
 
   // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
@@ -55,6 +57,7 @@ class AssembledMachine final : public DeviceMachine {
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
+  Result<void> add_input(const ensemble::vmm::v1::Device& device);
   Result<void> add_network(const ensemble::vmm::v1::Device& device);
   Result<void> add_port(const ensemble::vmm::v1::Device& device);
   Result<void> add_serial(const ensemble::vmm::v1::Device& device);
@@ -78,6 +81,7 @@ class AssembledMachine final : public DeviceMachine {
   std::unique_ptr<device::ChipBoard> board_;        // Null: no chips.
   device::ChipSettings product_;                    // What all chips are told of the product.
   device::PortBackend* agent_;                      // Null: taken, or none.
+  device::InputControls input_controls_;            // Of the bus's input devices.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
 };
 

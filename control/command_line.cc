@@ -275,6 +275,7 @@ void Grammar::add_daemon_verbs() {
       {"rm", "Delete devices and their logs"},
       {"attach", "Make the terminal a device's console"},
       {"exec", "Run a program in a running device"},
+      {"input", "Press, touch, turn or switch something of a running device"},
       {"push", "Copy files into a running device"},
       {"pull", "Copy files out of a running device"},
       {"logs", "Show what a device has printed"},

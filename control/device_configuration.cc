@@ -12,10 +12,12 @@
 #include <utility>
 
 #include "control/agent_port.h"
+#include "control/input_messages.h"
 #include "control/message_stream.h"
 #include "device-model/acpi/acpi_tables.h"
 #include "device-model/chip_placement.h"
 #include "device-model/device_tree.h"
+#include "device-model/input_devices.h"
 #include "device-model/machine_description.h"
 #include "device-model/machine_layout.h"
 #include "vmm/file_descriptor.h"
@@ -186,6 +188,7 @@ constexpr std::uint32_t kVirtioNetworkId = 1;
 constexpr std::uint32_t kVirtioBlockId = 2;
 constexpr std::uint32_t kVirtioConsoleId = 3;
 constexpr std::uint32_t kVirtioEntropyId = 4;
+constexpr std::uint32_t kVirtioInputId = 18;
 constexpr std::size_t kLongestSerial = 20;
 
 // A locally administered one, which a device of that name has at each start.
@@ -267,6 +270,10 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     proto::VirtioBlock& block = *places.add("block", kVirtioBlockId).mutable_virtio_block();
     block.set_path(*options.disk);
     block.set_serial(configuration.name().substr(0, kLongestSerial));
+  }
+  for (const device::InputDescription& input :
+       device::input_devices(machine.product, configuration.name())) {
+    *places.add("input", kVirtioInputId).mutable_virtio_input() = to_message(input);
   }
   add_network(places, configuration.name(), network);
   return {};

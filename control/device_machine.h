@@ -31,6 +31,9 @@ class DeviceMachine {
   // The console's terminal has this size now. Nothing happens without a console that is one.
   virtual void resize_console(const ensemble::vmm::v1::ConsoleSize& size) = 0;
 
+  // What a hand does to the device. The Error says why it cannot be done, field and range included.
+  virtual Result<void> send_input(const ensemble::vmm::v1::SendInput& input) = 0;
+
   // What the machine has done so far, as far as the configuration asks for it and the engine knows.
   virtual ensemble::vmm::v1::Measurements measure(
       const ensemble::vmm::v1::Configuration& configuration) const = 0;

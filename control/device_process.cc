@@ -164,6 +164,10 @@ void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
     case proto::Request::kResizeConsole:
       done = resize_console(request.resize_console().size());
       break;
+    case proto::Request::kSendInput:
+      done = machine_ ? machine_->send_input(request.send_input())
+                      : fail("the device is not configured");
+      break;
     case proto::Request::kAttachConsole:
       attach_console(link, std::move(answer));
       return;

@@ -19,6 +19,7 @@
 #include "control/cli/device_commands.h"
 #include "control/cli/exec_command.h"
 #include "control/cli/export_command.h"
+#include "control/cli/input_command.h"
 #include "control/cli/token_commands.h"
 #include "control/daemon_paths.h"
 #include "control/manual_page.h"
@@ -61,6 +62,7 @@ class Verbs {
   void add_streams();
   void add_export();
   void add_exec();
+  void add_input();
   void add_copies();
   void add_tokens();
   void add_texts();
@@ -87,6 +89,7 @@ class Verbs {
   AttachOptions attach_;
   ExportOptions export_;
   ExecOptions exec_;
+  InputOptions input_;
   CopyOptions copy_;
   TokenOptions token_;
   Shell shell_ = Shell::kBash;
@@ -103,6 +106,7 @@ Verbs::Verbs() {
   add_streams();
   add_export();
   add_exec();
+  add_input();
   add_copies();
   add_tokens();
   add_texts();
@@ -255,6 +259,61 @@ Examples:
   app.add_option("-e,--env", exec_.environment, "NAME=VALUE; may be given several times");
   app.add_option("-w,--workdir", exec_.directory, "Where to start it; default: /");
   app.add_option("-u,--user", exec_.user, "UID or UID:GID, by number; default: 0");
+}
+
+void Verbs::add_input() {
+  CLI::App& app =
+      *app_.add_subcommand("input", "Press, touch, turn or switch something of a running device");
+  app.require_subcommand(1);
+  app.footer(
+      R"(Keys and switches are those of the device's profile; places are in pixels from the upper left corner.
+
+Examples:
+  ensemble input phone-1 key volume-up
+  ensemble input phone-1 tap 540 1200
+  ensemble input phone-1 swipe 540 2000 540 400 --milliseconds 250
+  ensemble input watch-1 rotate -3
+  ensemble input tablet-1 switch lid on)");
+  app.add_option("DEVICE", input_.device, "Name of a device")->required();
+  const auto add_part = [&](const char* name, const char* text, auto act) {
+    CLI::App& part = *app.add_subcommand(name, text);
+    part.callback([this, act] {
+      action_ = [this, act] {
+        const Result<void> done = act(client_, input_);
+        return done ? 0 : complain(done.error().message());
+      };
+    });
+    return &part;
+  };
+  const auto add_duration = [&](CLI::App* part, std::uint32_t usual) {
+    constexpr std::uint32_t kLongest = 60'000;
+    part->add_option("--milliseconds", input_.milliseconds,
+                     fmt::format("How long it takes, 0 to {}; default: {}", kLongest, usual))
+        ->check(CLI::Range(0U, kLongest));
+    part->preparse_callback([this, usual](std::size_t) { input_.milliseconds = usual; });
+  };
+  CLI::App* key = add_part("key", "Press a button and let it go", press_key);
+  key->add_option("KEY", input_.part, "Such as power or volume-up")->required();
+  add_duration(key, 50);
+  CLI::App* tap = add_part("tap", "Touch the screen and let go", tap_screen);
+  CLI::App* swipe = add_part("swipe", "Draw a finger across the screen", swipe_screen);
+  for (CLI::App* const part : {tap, swipe}) {
+    part->add_option("X", input_.x, "From the left, in pixels")->required();
+    part->add_option("Y", input_.y, "From the top, in pixels")->required();
+  }
+  swipe->add_option("X2", input_.end_x, "Where it ends, from the left")->required();
+  swipe->add_option("Y2", input_.end_y, "Where it ends, from the top")->required();
+  add_duration(tap, 50);
+  add_duration(swipe, 300);
+  add_part("rotate", "Turn the crown", rotate_crown)
+      ->add_option("DETENTS", input_.detents, "How far, -1000 to 1000; positive: away from you")
+      ->required();
+  CLI::App* toggle = add_part("switch", "Set a switch", set_switch);
+  toggle->add_option("SWITCH", input_.part, "Such as lid or dock")->required();
+  toggle->add_option("POSITION", input_.on, "on or off")
+      ->required()
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}));
 }
 
 void Verbs::add_copies() {

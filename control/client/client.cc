@@ -14,6 +14,7 @@
 #include "control/ensemble/v1/exec.grpc.pb.h"
 #include "control/ensemble/v1/files.grpc.pb.h"
 #include "control/ensemble/v1/host.grpc.pb.h"
+#include "control/ensemble/v1/input.grpc.pb.h"
 #include "control/ensemble/v1/logs.grpc.pb.h"
 #include "control/ensemble/v1/operations.grpc.pb.h"
 
@@ -145,7 +146,8 @@ struct Client::Stubs {
         exec(channel),
         files(channel),
         logs(channel),
-        host(channel) {}
+        host(channel),
+        input(channel) {}
 
   std::shared_ptr<grpc::Channel> channel;
   v1::Devices::Stub devices;
@@ -155,6 +157,7 @@ struct Client::Stubs {
   v1::Files::Stub files;
   v1::Logs::Stub logs;
   v1::Host::Stub host;
+  v1::Input::Stub input;
 };
 
 namespace {
@@ -389,6 +392,11 @@ Result<v1::FileEntry> Client::stat_file(const std::string& device, const std::st
   auto request = named<v1::StatRequest>(device);
   request.set_path(path);
   return call(stubs().files, &v1::Files::Stub::Stat, request, socket_);
+}
+
+Result<void> Client::send_input(const v1::SendInputRequest& request) {
+  const auto sent = call(stubs().input, &v1::Input::Stub::SendInput, request, socket_);
+  return sent ? Result<void>() : std::unexpected(sent.error());
 }
 
 Result<v1::HostInformation> Client::host() {

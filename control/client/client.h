@@ -12,6 +12,7 @@
 #include "control/ensemble/v1/exec.pb.h"
 #include "control/ensemble/v1/files.pb.h"
 #include "control/ensemble/v1/host.pb.h"
+#include "control/ensemble/v1/input.pb.h"
 #include "control/ensemble/v1/logs.pb.h"
 #include "control/ensemble/v1/operations.pb.h"
 #include "vmm/error.h"
@@ -104,6 +105,7 @@ class Client {
   // A program that cannot be started shows with the first read().
   std::unique_ptr<RunningProgram> run(const v1::RunRequest::Begin& begin);
   Result<v1::HostInformation> host();
+  Result<void> send_input(const v1::SendInputRequest& request);
 
   // Writes a file in a device; `next` gives its contents from begin.offset() on, in pieces of at
   // most 1 MiB, and an empty one at their end.

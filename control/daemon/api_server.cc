@@ -38,6 +38,7 @@ constexpr ServiceMaker kServices[] = {
     {"ensemble.v1.Logs", make_logs_service},
     {"ensemble.v1.Profiles", make_profiles_service},
     {"ensemble.v1.Host", make_host_service},
+    {"ensemble.v1.Input", make_input_service},
 };
 
 void set_up(grpc::ServerBuilder& builder,

@@ -386,6 +386,27 @@ void ManagedDevice::measure(std::function<void(ApiResult<proto::Measurements> re
              });
 }
 
+void ManagedDevice::send_input(proto::SendInput input, Done done) {
+  auto fits = require({v1::DEVICE_STATE_RUNNING}, "send input to");
+  if (!fits || !link_) {
+    done(fits ? no_answer(record_) : fits);
+    return;
+  }
+  proto::Request request;
+  *request.mutable_send_input() = std::move(input);
+  link_->ask(std::move(request), [this, done = std::move(done)](const Result<proto::Reply>& reply) {
+    if (reply) {
+      done({});
+    } else if (reply.error().error_number() != 0) {
+      done(no_answer(record_));
+    } else {
+      done(std::unexpected(
+          ApiError(grpc::INVALID_ARGUMENT, "INPUT_REFUSED",
+                   fmt::format("{}: {}", record_.name(), reply.error().message()))));
+    }
+  });
+}
+
 ApiResult<void> ManagedDevice::become(v1::DeviceState state, std::string reason) {
   const v1::DeviceStatus before = record_.status();
   record_.mutable_status()->set_state(state);

@@ -81,6 +81,9 @@ class ManagedDevice {
   ApiResult<vmm::FileDescriptor> connect_another() const;
   // Asks the running process something, without waiting for its answer.
   void tell(ensemble::vmm::v1::Request request);
+  // What a hand does to the device; done when it has been done. INPUT_REFUSED: the device does not
+  // have such a part.
+  void send_input(ensemble::vmm::v1::SendInput input, Done done);
   // Figures of the running process.
   void measure(std::function<void(ApiResult<ensemble::vmm::v1::Measurements> result)> done);
 

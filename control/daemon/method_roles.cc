@@ -32,6 +32,7 @@ constexpr Row kTable[] = {
     {"/ensemble.v1.Files/Stat", Role::kOperator},
     {"/ensemble.v1.Host/GetDeviceMetrics", Role::kViewer},
     {"/ensemble.v1.Host/GetHost", Role::kViewer},
+    {"/ensemble.v1.Input/SendInput", Role::kOperator},
     {"/ensemble.v1.Logs/ReadLogs", Role::kViewer},
     {"/ensemble.v1.Operations/CancelOperation", Role::kOperator},
     {"/ensemble.v1.Operations/GetOperation", Role::kViewer},

@@ -52,6 +52,9 @@ class LibvirtMachine final : public DeviceMachine {
   void set_stop_handler(StopHandler handler) override { on_stop_ = std::move(handler); }
   // QEMU 7.2 has no way to tell it to the guest.
   void resize_console(const ensemble::vmm::v1::ConsoleSize&) override {}
+  Result<void> send_input(const ensemble::vmm::v1::SendInput&) override {
+    return fail("a device on QEMU has no input devices");
+  }
   ensemble::vmm::v1::Measurements measure(const ensemble::vmm::v1::Configuration&) const override {
     return {};
   }

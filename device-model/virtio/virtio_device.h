@@ -78,6 +78,9 @@ class VirtioDevice {
   // The device's configuration space (virtio 1.2, section 5). Bytes beyond it read as zero.
   virtual std::vector<std::byte> configuration() const { return {}; }
 
+  // The driver writes `data` there. Any offset; most devices have nothing to be written.
+  virtual void write_configuration(std::uint64_t /*offset*/, std::span<const std::byte> /*data*/) {}
+
   // The driver set DRIVER_OK, or a running device was restored.
   virtual void activated() {}
 

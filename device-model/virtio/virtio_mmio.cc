@@ -173,7 +173,9 @@ void VirtioMmio::read(std::uint64_t offset, std::span<std::byte> data) {
 }
 
 void VirtioMmio::write(std::uint64_t offset, std::span<const std::byte> data) {
-  if (offset < kConfiguration && data.size() == 4 && offset % 4 == 0) {
+  if (offset >= kConfiguration) {
+    device_->write_configuration(offset - kConfiguration, data);
+  } else if (data.size() == 4 && offset % 4 == 0) {
     std::uint32_t value = 0;
     std::memcpy(&value, data.data(), sizeof(value));
     write_register(offset, value);

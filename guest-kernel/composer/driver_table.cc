@@ -1,6 +1,7 @@
 #include "guest-kernel/composer/driver_table.h"
 
 #include "guest-kernel/lib/device_protocol.h"
+#include "guest-kernel/lib/input_protocol.h"
 #include "guest-kernel/lib/port_protocol.h"
 
 namespace composer {
@@ -14,6 +15,8 @@ constexpr DriverKind kDrivers[] = {
     {"virtio,device2", "", "drivers/virtio-block", "block", guest::Role::kBlock, 4 * 4096,
      guest::kBlockSharedSize},
     {"virtio,device4", "", "drivers/virtio-entropy", "entropy", guest::Role::kEntropy, 2 * 4096, 0},
+    {"virtio,device12", "", "drivers/virtio-input", "input", guest::Role::kInput, 4096,
+     guest::kInputSharedSize, 0, guest::kInputSignal},
     {"ns16550a", "", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
      guest::kConsoleSharedSize, 0, guest::kConsoleSignal},
 };
@@ -44,8 +47,12 @@ const DriverKind* driver_for(std::string_view compatible, std::string_view role)
 }
 
 std::string_view virtio_compatible(std::uint32_t device_id) {
+  constexpr std::uint32_t kInputDevice = 0x12;
   if (device_id == 0) {
     return {};  // a placeholder: no device
+  }
+  if (device_id == kInputDevice) {
+    return "virtio,device12";
   }
   return device_id < std::size(kVirtioDevices) ? kVirtioDevices[device_id] : "virtio,mmio";
 }

@@ -20,8 +20,9 @@ using guest::Status;
 constexpr std::string_view kProgram = "linux/server";
 constexpr std::uint64_t kSlots = 4096;
 constexpr Slot kFirstGivenSlot = 16;
-// Kernel memory that the composer keeps, to start drivers later and again.
-constexpr std::uint64_t kReservePages = 64;
+// Kernel memory that the composer keeps, to start drivers later and again: for all, and for each.
+constexpr std::uint64_t kReservePages = 32;
+constexpr std::uint64_t kReservePagesPerDriver = 16;
 
 constexpr std::uint64_t page_up(std::uint64_t value) {
   return (value + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
@@ -70,10 +71,11 @@ Status LinuxServer::create_domain() {
     return used.error();
   }
   const std::uint64_t free_pages = ((*used)[1] - (*used)[0]) / abi::kPageSize;
-  if (free_pages <= kReservePages) {
+  const std::uint64_t reserve = kReservePages + kReservePagesPerDriver * services_->all().size();
+  if (free_pages <= reserve) {
     return Status::kNoMemory;
   }
-  Status status = guest::create_domain(kServerDomainSlot, kSlots, free_pages - kReservePages,
+  Status status = guest::create_domain(kServerDomainSlot, kSlots, free_pages - reserve,
                                        {.highest_priority = guest::kServerPriority, .bare = true});
   if (status == Status::kOk) {
     status = guest::copy_capability(abi::kSelfSlot, kServerFaultSlot, kOwnPortSlot, abi::kRightCall,

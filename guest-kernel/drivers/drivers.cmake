@@ -10,10 +10,12 @@ guest_program(virtio-block SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_block.cc
   LIBRARIES guest_virtio)
 guest_program(virtio-entropy SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_entropy.cc
   LIBRARIES guest_virtio)
+guest_program(virtio-input SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_input.cc
+  LIBRARIES guest_virtio)
 guest_program(virtio-port SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_port.cc
   LIBRARIES guest_virtio)
 guest_program(serial-16550 SOURCES ${CMAKE_CURRENT_LIST_DIR}/serial_16550.cc
   LIBRARIES guest_virtio)
-foreach(name virtio-console virtio-block virtio-entropy virtio-port serial-16550)
+foreach(name virtio-console virtio-block virtio-entropy virtio-input virtio-port serial-16550)
   guest_boot_file(drivers/${name} ${name})
 endforeach()

@@ -60,6 +60,14 @@ std::uint32_t VirtioTransport::read_configuration(std::uint32_t offset) const {
   return read(kConfiguration + offset);
 }
 
+std::uint8_t VirtioTransport::read_configuration8(std::uint32_t offset) const {
+  return *reinterpret_cast<const volatile std::uint8_t*>(registers_ + kConfiguration + offset);
+}
+
+void VirtioTransport::write_configuration8(std::uint32_t offset, std::uint8_t value) const {
+  *reinterpret_cast<volatile std::uint8_t*>(registers_ + kConfiguration + offset) = value;
+}
+
 void VirtioTransport::add_queue(std::uint32_t index, VirtioQueue& queue) {
   write(kQueueSelect, index);
   if (read(kQueueSizeMaximum) < queue.size()) {

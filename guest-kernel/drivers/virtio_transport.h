@@ -23,6 +23,8 @@ class VirtioTransport {
   void begin(std::uint32_t id, std::uint64_t wanted = 0);
   bool has(std::uint64_t feature) const { return (features_ & feature) == feature; }
   std::uint32_t read_configuration(std::uint32_t offset) const;
+  std::uint8_t read_configuration8(std::uint32_t offset) const;
+  void write_configuration8(std::uint32_t offset, std::uint8_t value) const;
   // Hands a queue to the device.
   void add_queue(std::uint32_t index, VirtioQueue& queue);
   // The device may work from now on.

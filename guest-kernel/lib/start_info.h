@@ -27,6 +27,7 @@ enum class Role : std::uint32_t {
   kBlock,         // deferred; the same for a disk; one resource per disk, in the manifest's order
   kPort,          // deferred; the same for a port to the host (port_protocol.h)
   kEntropy,       // deferred; port of the entropy driver
+  kInput,         // deferred; the same and memory for an input device (input_protocol.h); one each
   kControl,       // port of the composer: ControlRequest (device_protocol.h)
   kInformation,   // deferred; port of the composer: InformationRequest; to hand to native programs
   kDeviceTable,   // deferred; region, read-only: DeviceTable; to hand to native programs
@@ -109,5 +110,6 @@ inline constexpr std::uint64_t kApplicationPriority = 8;
 // others for its own timers.
 inline constexpr std::uint64_t kConsoleSignal = 1;  // input came, or there is room for output again
 inline constexpr std::uint64_t kPortSignal = 8;     // the same of the port to the host
+inline constexpr std::uint64_t kInputSignal = 64;   // an input device has events
 
 }  // namespace guest

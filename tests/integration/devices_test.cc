@@ -70,7 +70,8 @@ class DeviceList {
 TEST(Devices, EveryDeviceOfTheManifestThatHasADriverRuns) {
   REQUIRE_KVM();
   const DeviceList list({"watch"});
-  for (const char* compatible : {"ns16550a", "virtio,device3", "virtio,device4"}) {
+  for (const char* compatible :
+       {"ns16550a", "virtio,device3", "virtio,device4", "virtio,device12"}) {
     const Json device = list.device(compatible);
     ASSERT_TRUE(device.is_object()) << compatible << " in " << list.text();
     EXPECT_EQ(device.at("state"), "running") << device;

@@ -10,6 +10,7 @@
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/files/host_port.h"
+#include "guest-kernel/linux/server/files/input_device.h"
 #include "guest-kernel/linux/server/ipc/event_timer.h"
 #include "guest-kernel/linux/server/ipc/input_signal.h"
 #include "guest-kernel/linux/server/native_calls.h"
@@ -89,6 +90,9 @@ void Server::handle_notification(std::uint64_t signals) {
   }
   if ((signals & guest::kPortSignal) != 0) {
     host_port().driver_signalled();
+  }
+  if ((signals & guest::kInputSignal) != 0) {
+    take_input_events();
   }
   if ((signals & ext4::kCommitSignal) != 0) {
     disk_file_system().take_commit();

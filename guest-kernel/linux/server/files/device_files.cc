@@ -8,6 +8,7 @@
 #include <new>
 
 #include "guest-kernel/linux/server/files/host_port.h"
+#include "guest-kernel/linux/server/files/input_device.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/ipc/pseudo_terminal.h"
 #include "guest-kernel/linux/server/server.h"
@@ -114,7 +115,7 @@ File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
 bool is_known(std::uint32_t number) {
   return std::any_of(std::begin(kDevices), std::end(kDevices),
                      [&](const Description& each) { return each.number == number; }) ||
-         number == kHostPortDevice;
+         number == kHostPortDevice || is_input_device(number);
 }
 
 struct Link {
@@ -135,6 +136,9 @@ Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& o
   const std::uint32_t number = node.attributes(nullptr).device_number;
   if (node.type() != kCharacterDevice || !is_known(number)) {
     return fail(ENXIO);
+  }
+  if (is_input_device(number)) {
+    return open_input_file(node, flags & ~std::uint32_t{O_NOCTTY}, number);
   }
   switch (number) {
     case kTerminal:
@@ -173,7 +177,8 @@ bool add_device_files(Directory& root) {
       return false;
     }
   }
-  return add_terminal_directory(*directory) && add_host_port(*directory);
+  return add_terminal_directory(*directory) && add_host_port(*directory) &&
+         add_input_files(*directory);
 }
 
 }  // namespace linux_server

@@ -9,7 +9,17 @@
 
 // All chips that there are drivers for. Each is a file in this folder, which defines
 // NAME_model and NAME_driver, and a row here.
-#define GUEST_CHIPS(CHIP) CHIP(bmi160)
+#define GUEST_CHIPS(CHIP) \
+  CHIP(ak09912)           \
+  CHIP(bmc150)            \
+  CHIP(bmi160)            \
+  CHIP(bmp380)            \
+  CHIP(bq24190)           \
+  CHIP(lps22hb)           \
+  CHIP(lsm6dso)           \
+  CHIP(ltr559)            \
+  CHIP(max17047)          \
+  CHIP(stk3310)
 
 namespace chips {
 

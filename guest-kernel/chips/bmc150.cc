@@ -34,6 +34,7 @@ constexpr Attribute kAttributes[] = {
     {"in_accel_x_raw", {}, 0},
     {"in_accel_y_raw", {}, 1},
     {"in_accel_z_raw", {}, 2},
+    {"in_mount_matrix", "1, 0, 0; 0, 1, 0; 0, 0, 1"},
     {"sampling_frequency_available", "15.620000 31.260000 62.50000 125 250 500 1000 2000"},
 };
 

@@ -36,23 +36,25 @@ constexpr std::string_view kRates = "12.500 26.000 52.000 104.000 208.000 416.00
 constexpr std::string_view kMatrix = "1, 0, 0; 0, 1, 0; 0, 0, 1";
 
 constexpr Attribute kAcceleration[] = {
-    {"in_accel_mount_matrix", kMatrix},
+
     {"in_accel_scale", "0.000598205"},
     {"in_accel_scale_available", "0.000598205 0.001196411 0.002392822 0.004785645"},
     {"in_accel_x_raw", {}, kAccelerometer},
     {"in_accel_y_raw", {}, kAccelerometer + 1},
     {"in_accel_z_raw", {}, kAccelerometer + 2},
+    {"mount_matrix", kMatrix},
     {"sampling_frequency", "104.000000"},
     {"sampling_frequency_available", kRates},
 };
 
 constexpr Attribute kRotation[] = {
-    {"in_anglvel_mount_matrix", kMatrix},
+
     {"in_anglvel_scale", "0.000152716"},
     {"in_anglvel_scale_available", "0.000152716 0.000305432 0.000610865 0.001221729"},
     {"in_anglvel_x_raw", {}, 0},
     {"in_anglvel_y_raw", {}, 1},
     {"in_anglvel_z_raw", {}, 2},
+    {"mount_matrix", kMatrix},
     {"sampling_frequency", "104.000000"},
     {"sampling_frequency_available", kRates},
 };

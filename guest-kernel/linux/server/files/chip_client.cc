@@ -6,7 +6,6 @@
 
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/system_call.h"
-#include "guest-kernel/linux/server/server.h"
 
 namespace linux_server {
 
@@ -14,8 +13,7 @@ bool ChipClient::start() {
   if (shared_ == nullptr) {
     guest::Message message{
         {static_cast<std::uint64_t>(guest::ControlRequest::kStartDriver), resource_->slot}};
-    if (guest::call(server().info().slot_of(guest::Role::kControl), message) !=
-            guest::Status::kOk ||
+    if (guest::call(control_, message) != guest::Status::kOk ||
         message[0] != static_cast<std::uint64_t>(guest::Status::kOk) ||
         resource_->size < guest::kChipSharedSize) {
       return false;

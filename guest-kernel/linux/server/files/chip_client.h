@@ -33,7 +33,9 @@ class ChipQuestion {
 // one after the other; the server never waits for an answer.
 class ChipClient {
  public:
-  explicit ChipClient(const guest::Resource& chip) : resource_(&chip) {}
+  // `control`: the composer's port, for ControlRequest. `chip` outlives this.
+  ChipClient(const guest::Resource& chip, guest::Slot control)
+      : resource_(&chip), control_(control) {}
   ChipClient(const ChipClient&) = delete;
   ChipClient& operator=(const ChipClient&) = delete;
 
@@ -53,6 +55,7 @@ class ChipClient {
   void ask_next();
 
   const guest::Resource* resource_;
+  guest::Slot control_;
   guest::ChipShared* shared_ = nullptr;  // null: the driver has not been started
   ChipQuestion* first_ = nullptr;  // the one that is being asked, while `is_asking_`, and others
   std::uint32_t asked_ = 0;        // requests

@@ -272,7 +272,7 @@ bool add_chip_files(Directory& root) {
   for (std::size_t index = 0; const guest::Resource* chip = info.find(guest::Role::kChip, index);
        ++index) {
     const std::size_t kind = guest::chip_kind(chip->value);
-    auto* const client = new (std::nothrow) ChipClient(*chip);
+    auto* const client = new (std::nothrow) ChipClient(*chip, info.slot_of(guest::Role::kControl));
     if (client == nullptr || kind >= chips::catalogue().size()) {
       delete client;
       return client != nullptr;

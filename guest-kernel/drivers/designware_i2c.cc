@@ -45,7 +45,7 @@ constexpr std::uint32_t kStopped = 1 << 9;
 constexpr std::uint32_t kNoAcknowledge = 0b1111;
 
 constexpr std::size_t kMostCallers = 16;
-constexpr std::uint64_t kTimeLimit = 100'000'000;  // ns, for a transfer
+constexpr std::uint64_t kTimeLimit = 500'000'000;  // ns, for a transfer
 constexpr std::uint64_t kTimerSignal = 8;          // beside those of driver_protocol.h
 
 class Controller {
@@ -159,10 +159,13 @@ class Controller {
       }
       driver_->acknowledge_interrupt();
     }
-    // One of an earlier transfer may come late.
+    // One of an earlier transfer may come late. On a busy host so may the interrupt.
     if ((signals & kTimerSignal) != 0 && is_busy_ && guest::monotonic_ns() >= deadline_) {
-      reset();
-      finish(I2cStatus::kTimedOut);
+      look();
+      if (is_busy_) {
+        reset();
+        finish(I2cStatus::kTimedOut);
+      }
     }
   }
 

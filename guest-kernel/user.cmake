@@ -61,6 +61,7 @@ endfunction()
 
 include(${GUEST_SOURCE}/composer/composer.cmake)
 include(${GUEST_SOURCE}/drivers/drivers.cmake)
+include(${GUEST_SOURCE}/chips/chips.cmake)
 include(${GUEST_SOURCE}/ext4/ext4.cmake)
 include(${GUEST_SOURCE}/tools/tools.cmake)
 include(${GUEST_SOURCE}/linux/linux.cmake OPTIONAL)

@@ -1,5 +1,7 @@
 #include "guest-kernel/composer/driver_table.h"
 
+#include "guest-kernel/chips/catalogue.h"
+#include "guest-kernel/lib/chip_protocol.h"
 #include "guest-kernel/lib/device_protocol.h"
 #include "guest-kernel/lib/input_protocol.h"
 #include "guest-kernel/lib/port_protocol.h"
@@ -19,7 +21,22 @@ constexpr DriverKind kDrivers[] = {
      guest::kInputSharedSize, 0, guest::kInputSignal},
     {"ns16550a", "", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
      guest::kConsoleSharedSize, 0, guest::kConsoleSignal},
+    // Its clients are the drivers of chips.
+    {"snps,designware-i2c", "", "drivers/designware-i2c", "i2c", guest::Role::kNone, 0, 0, 0, 0,
+     true},
 };
+
+// One program drives them all, each in an instance of its own.
+constexpr DriverKind kChip = {"",
+                              "",
+                              "drivers/chip",
+                              "chip",
+                              guest::Role::kChip,
+                              0,
+                              guest::kChipSharedSize,
+                              0,
+                              guest::kChipSignal,
+                              true};
 
 // Virtio 1.2, section 5: device IDs that a machine of ours or of QEMU's may have.
 constexpr std::string_view kVirtioDevices[] = {
@@ -43,7 +60,7 @@ const DriverKind* driver_for(std::string_view compatible, std::string_view role)
       return &kind;
     }
   }
-  return nullptr;
+  return chips::find_chip(compatible) ? &kChip : nullptr;
 }
 
 std::string_view virtio_compatible(std::uint32_t device_id) {

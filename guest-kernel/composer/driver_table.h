@@ -19,6 +19,7 @@ struct DriverKind {
   // The same in large pages of their own: a multiple of 2 MiB.
   std::uint64_t large_size = 0;
   std::uint64_t client_signal = 0;  // what its client gets from it; 0: nothing
+  bool on_demand = false;           // it is started when something is first asked of it
 };
 
 // nullptr: there is no driver for it.

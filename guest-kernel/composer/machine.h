@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -15,11 +16,13 @@ struct Device {
   std::string_view path;
   std::string_view compatible;  // of the most specific node; empty: the device has to be asked
   std::string_view role;        // "ensemble,role" of that node
-  std::uint64_t address = 0;    // of its registers, or its first I/O port
+  std::uint64_t address = 0;    // of its registers, its first I/O port, or on its bus
   std::uint64_t size = 0;
   bool io_space = false;
   bool has_interrupt = false;
   std::uint32_t gsi = 0;
+  // Of a chip: its controller's index among the devices, which is lower than its own.
+  std::optional<std::size_t> bus;
   abi::InterruptTrigger trigger = abi::InterruptTrigger::kEdgeRising;
 };
 

@@ -9,6 +9,7 @@ namespace {
 
 // Manifests are a few KiB; nesting is shallow.
 constexpr int kMaximumDepth = 8;
+constexpr const char* kTooManyDevices = "the manifest has more than 28 devices";
 
 std::uint64_t read_cells(const fdt32_t* cells, int count) {
   std::uint64_t value = 0;
@@ -87,6 +88,32 @@ bool read_resources(const void* tree, int bus, int node, Device& device) {
   return true;
 }
 
+// The chips of an I²C controller, which is the machine's last device.
+const char* read_chips(const void* tree, int controller, Machine& machine) {
+  const std::size_t bus = machine.devices.size() - 1;
+  int node = 0;
+  fdt_for_each_subnode(node, tree, controller) {
+    const void* reg = property(tree, node, "reg", 4);
+    int length = 0;
+    const char* name = fdt_get_name(tree, node, &length);
+    Device chip;
+    chip.compatible = first_string(tree, node, "compatible");
+    if (name == nullptr || reg == nullptr || chip.compatible.empty()) {
+      return "a chip's node of the manifest has no sound 'reg' or 'compatible'";
+    }
+    chip.path = {name, static_cast<std::size_t>(length)};
+    chip.address = fdt32_to_cpu(*static_cast<const fdt32_t*>(reg));
+    chip.bus = bus;
+    if (chip.address > 0x7f) {
+      return "a chip of the manifest has an address of more than 7 bits";
+    }
+    if (machine.devices.push_back(chip) == nullptr) {
+      return kTooManyDevices;
+    }
+  }
+  return nullptr;
+}
+
 const char* read_bus(const void* tree, const char* path, Machine& machine) {
   const int bus = fdt_path_offset(tree, path);
   if (bus < 0) {
@@ -120,7 +147,12 @@ const char* read_bus(const void* tree, const char* path, Machine& machine) {
       device.role = child < 0 ? std::string_view{} : first_string(tree, child, "ensemble,role");
     }
     if (machine.devices.push_back(device) == nullptr) {
-      return "the manifest has more than 28 devices";
+      return kTooManyDevices;
+    }
+    if (device.compatible == "snps,designware-i2c") {
+      if (const char* wrong = read_chips(tree, node, machine)) {
+        return wrong;
+      }
     }
   }
   return nullptr;

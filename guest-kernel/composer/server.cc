@@ -100,6 +100,9 @@ void LinuxServer::map_shared_memory(const Service& service) {
 void LinuxServer::give_drivers() {
   constexpr std::uint64_t kRights = abi::kRightCall | abi::kRightSignal;
   for (const Service& service : services_->all()) {
+    if (service.kind->on_demand) {
+      continue;
+    }
     const std::uint64_t size = service.kind->shared_size;
     guest::Resource resource{
         service.kind->role, 0, guest::kNoSlot, size == 0 ? 0 : shared_address(service), size, 0};
@@ -115,6 +118,41 @@ void LinuxServer::give_drivers() {
       defer(resource, service.port(), kRights, driver::kClientSignal);
     }
   }
+}
+
+// The drivers of chips. Where there are more than it can be told of, it sees the first of them.
+void LinuxServer::describe_chips() {
+  guest::StartInfo& info = instance_.info();
+  for (const Service& service : services_->all()) {
+    if (service.kind->role == Role::kChip &&
+        info.resource_count < guest::StartInfo::kMaximumResources &&
+        chips_.push_back({next_, service.index, false}) != nullptr) {
+      describe({Role::kChip, service.chip_value(), next_++, shared_address(service),
+                service.kind->shared_size, 0});
+    }
+  }
+}
+
+Status LinuxServer::start_driver(Slot slot) {
+  const auto chip = std::find_if(chips_.begin(), chips_.end(),
+                                 [slot](const Chip& each) { return each.to == slot; });
+  if (chip == chips_.end()) {
+    return Status::kNotFound;
+  }
+  Status status = services_->start_on_demand(chip->service);
+  if (status != Status::kOk || chip->is_given) {
+    return status;
+  }
+  const Service& service = services_->all()[chip->service];
+  status = guest::map(kServerDomainSlot, shared_address(service), abi::kComposerMemory,
+                      services_->shared_memory_offset(service), service.kind->shared_size,
+                      abi::kRightRead | abi::kRightWrite);
+  if (status == Status::kOk) {
+    status = guest::copy_capability(kServerDomainSlot, slot, service.port(), abi::kRightSignal,
+                                    driver::kClientSignal);
+  }
+  chip->is_given = status == Status::kOk;
+  return status;
 }
 
 // Its last entries: the native tools. The server has no use for the rest.
@@ -225,6 +263,7 @@ const char* LinuxServer::start(System& system, Services& services) {
   map_boot_archive();
   give_drivers();
   defer_information();
+  describe_chips();
   info.first_free_slot = next_;
   check(map_instance(kServerDomainSlot, *program, instance_));
   if (status_ == Status::kOk) {
@@ -244,7 +283,7 @@ Status LinuxServer::complete() {
   complete_ = true;
   services_->start_rest();
   for (const Service& service : services_->all()) {
-    if (&service != services_->console()) {
+    if (&service != services_->console() && !service.kind->on_demand) {
       map_shared_memory(service);
     }
   }

@@ -20,6 +20,9 @@ class LinuxServer {
 
   // Starts the other drivers and gives the server what was deferred.
   guest::Status complete();
+  // Starts the driver of the chip that has `slot` of the server's, and gives the server its port
+  // and their shared memory. Again does nothing.
+  guest::Status start_driver(guest::Slot slot);
   // The program that keeps the disk's file system took a fault.
   void end_file_system() { file_system_.end(); }
 
@@ -30,6 +33,12 @@ class LinuxServer {
     guest::Slot own = guest::kNoSlot;
     std::uint64_t rights = 0;
     std::uint64_t badge = 0;
+  };
+
+  struct Chip {
+    guest::Slot to = guest::kNoSlot;
+    std::size_t service = 0;
+    bool is_given = false;
   };
 
   void describe(const guest::Resource& resource);
@@ -45,6 +54,7 @@ class LinuxServer {
   void map_boot_archive();
   void give_drivers();
   void map_shared_memory(const Service& service);
+  void describe_chips();
   void defer_file_system();
   void defer_information();
   void give_command(const Machine& machine);
@@ -55,6 +65,7 @@ class LinuxServer {
   guest::Slot next_ = 0;
   guest::Status status_ = guest::Status::kOk;
   guest::FixedVector<Gift, guest::StartInfo::kMaximumResources> deferred_;
+  guest::FixedVector<Chip, kMaximumDevices> chips_;
   FileSystem file_system_;
   bool complete_ = false;
 };

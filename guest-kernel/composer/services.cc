@@ -21,9 +21,15 @@ constexpr std::uint32_t kMostRestarts = 3;
 constexpr Slot kFirstServiceSlot = 16;
 constexpr Slot kSlotsPerService = 16;
 // What a service finds from its first slot on.
-enum : Slot { kGivenPort, kGivenClient, kGivenSupervisor, kGivenInterrupt, kGivenPorts, kGivenEnd };
-constexpr std::uint64_t kDomainPages = 8;
-constexpr std::uint64_t kPagesPerService = 4;
+enum : Slot {
+  kGivenPort,
+  kGivenClient,
+  kGivenSupervisor,
+  kGivenInterrupt,
+  kGivenPorts,
+  kGivenBus,
+  kGivenEnd
+};
 
 constexpr std::uint64_t kReadWrite = abi::kRightRead | abi::kRightWrite;
 
@@ -134,6 +140,15 @@ std::size_t Services::domain_for(const DriverKind& kind) {
   return domains_.size() - 1;
 }
 
+std::optional<std::size_t> Services::service_of(std::size_t device) const {
+  for (const Service& service : services_) {
+    if (service.device == &system_->machine.devices[device]) {
+      return service.index;
+    }
+  }
+  return std::nullopt;
+}
+
 void Services::plan(const Device& device, const DriverKind& kind, guest::DeviceRecord& record) {
   Service service;
   service.device = &device;
@@ -149,6 +164,18 @@ void Services::plan(const Device& device, const DriverKind& kind, guest::DeviceR
     guest::copy_text(record.message, reason);
     return;
   }
+  if (device.bus) {
+    service.bus = service_of(*device.bus);
+    if (!service.bus) {
+      guest::copy_text(record.message, "its bus has no driver");
+      return;
+    }
+    service.bus_number = services_[*service.bus].bus_number;
+  } else {
+    service.bus_number = static_cast<std::size_t>(
+        std::count_if(services_.begin(), services_.end(),
+                      [&kind](const Service& other) { return other.kind == &kind; }));
+  }
   const auto instance = make_instance(system_->memory, *service.program,
                                       kProgramsAddress + service.index * kProgramSlice,
                                       kind.dma_size + kind.shared_size, kRegistersInSlice);
@@ -161,7 +188,7 @@ void Services::plan(const Device& device, const DriverKind& kind, guest::DeviceR
   service.domain = domain_for(kind);
   service.place = domains_[service.domain].services++;
   guest::copy_text(record.domain, guest::text_of(domains_[service.domain].name));
-  record.state = guest::DeviceState::kStarting;
+  record.state = kind.on_demand ? guest::DeviceState::kIdle : guest::DeviceState::kStarting;
   Service* kept = services_.push_back(service);
   if (kind.role == Role::kConsole) {
     console_ = kept;
@@ -199,21 +226,6 @@ void Services::start(System& system) {
   if (console_ != nullptr) {
     console_->wanted = true;
     start_domain(console_->domain, false);
-  }
-}
-
-void Services::start_rest() {
-  for (Service& service : services_) {
-    if (service.wanted) {
-      continue;
-    }
-    service.wanted = true;
-    ServiceDomain& domain = domains_[service.domain];
-    if (domain.running) {
-      start_in_domain(service, false);
-    } else {
-      start_domain(service.domain, false);
-    }
   }
 }
 
@@ -258,6 +270,10 @@ void Services::describe(const Service& service, Slot first_slot) {
   if (device.io_space) {
     add_resource(info, {Role::kIoPorts, static_cast<std::uint32_t>(device.address),
                         first_slot + kGivenPorts, 0, device.size, 0});
+  } else if (service.bus) {
+    add_resource(info, {Role::kBus, static_cast<std::uint32_t>(device.address),
+                        first_slot + kGivenBus, 0, 0, 0});
+    add_resource(info, {Role::kChip, service.chip_value(), guest::kNoSlot, 0, 0, 0});
   } else {
     add_resource(info, {Role::kRegisters, 0, guest::kNoSlot,
                         instance.base + kRegistersInSlice + device.address % abi::kPageSize,
@@ -286,8 +302,9 @@ void Services::describe(const Service& service, Slot first_slot) {
 // The driver's registers and capabilities: its own device's, and nothing else.
 Status Services::grant(const Service& service, Slot domain, Slot first_slot) {
   const Device& device = *service.device;
-  Status status =
-      guest::copy_capability(domain, first_slot + kGivenPort, service.port(), abi::kRightReceive);
+  // It may signal itself, by timers.
+  Status status = guest::copy_capability(domain, first_slot + kGivenPort, service.port(),
+                                         abi::kRightReceive | abi::kRightSignal);
   const auto then = [&status](auto&& step) {
     if (status == Status::kOk) {
       status = step();
@@ -310,6 +327,11 @@ Status Services::grant(const Service& service, Slot domain, Slot first_slot) {
   }
   if (device.io_space) {
     then([&] { return guest::copy_capability(domain, first_slot + kGivenPorts, service.ports()); });
+  } else if (service.bus) {
+    then([&] {
+      return guest::copy_capability(domain, first_slot + kGivenBus, services_[*service.bus].port(),
+                                    abi::kRightCall);
+    });
   } else {
     const std::uint64_t page = device.address & ~(abi::kPageSize - 1);
     const std::uint64_t end =
@@ -453,30 +475,6 @@ void Services::abandon(std::size_t index) {
   if (domains_[service.domain].running) {
     guest::delete_capability(domain_slot(service.domain),
                              kFirstServiceSlot + service.place * kSlotsPerService + kGivenPort);
-  }
-}
-
-void Services::refresh() {
-  for (Service& service : services_) {
-    guest::DeviceRecord& record = *service.record;
-    if (record.state != guest::DeviceState::kStarting &&
-        record.state != guest::DeviceState::kRunning) {
-      continue;
-    }
-    // The driver may write while this reads: what is checked is the copy.
-    const guest::DriverStatus status = service.instance.info().status;
-    record.state = status.state == guest::DriverState::kRunning  ? guest::DeviceState::kRunning
-                   : status.state == guest::DriverState::kFailed ? guest::DeviceState::kFailed
-                                                                 : guest::DeviceState::kStarting;
-    record.property_count = std::min<std::uint32_t>(
-        status.property_count, static_cast<std::uint32_t>(record.properties.size()));
-    record.properties = status.properties;
-    for (guest::DriverProperty& property : record.properties) {
-      property.name.back() = '\0';
-    }
-    if (status.state == guest::DriverState::kFailed) {
-      guest::copy_text(record.message, guest::text_of(status.message));
-    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "guest-kernel/chips/catalogue.h"
 #include "guest-kernel/composer/address_map.h"
 #include "guest-kernel/composer/driver_table.h"
 #include "guest-kernel/composer/loader.h"
@@ -23,6 +24,8 @@ struct Service {
   std::uint64_t shared_offset = 0;  // in the instance's block
   std::uint64_t large_offset = 0;   // in region kComposerMemory
   bool has_large_memory = false;
+  std::optional<std::size_t> bus;  // of a chip: the index of its bus's service
+  std::size_t bus_number = 0;      // of a chip: of its bus, or of the bus itself, from 0 on
   std::size_t domain = 0;
   std::size_t index = 0;
   std::size_t place = 0;   // among the drivers of its domain
@@ -32,6 +35,12 @@ struct Service {
 
   // In its own domain and in its client's.
   std::uint64_t large_address() const { return kLargeSharedAddress + index * kLargeSharedSlice; }
+
+  // What its clients know a chip by (start_info.h).
+  std::uint32_t chip_value() const {
+    return guest::chip_value(chips::find_chip(device->compatible).value_or(0xff), device->address,
+                             bus_number);
+  }
 
   guest::Slot port() const { return slots_at(index); }
   guest::Slot interrupt_signal() const { return slots_at(index) + 1; }
@@ -65,8 +74,11 @@ class Services {
   // Maps those of `service` into a domain, where it has any.
   guest::Status map_large_memory(const Service& service, guest::Slot domain) const;
 
-  // Starts all other drivers, after reserve_large_memory(). Once is enough.
+  // Starts all other drivers but those on demand, after reserve_large_memory(). Once is enough.
   void start_rest();
+  // Starts service `index`, and before it that of its bus. Again does nothing. kBadState: its
+  // driver cannot run.
+  guest::Status start_on_demand(std::size_t index);
 
   // The service that the Linux server's console is, or nullptr.
   const Service* console() const { return console_; }
@@ -87,10 +99,16 @@ class Services {
   void refresh();
 
  private:
+  // Kernel memory of a domain: so many pages, and so many for each service in it.
+  static constexpr std::uint64_t kDomainPages = 8;
+  static constexpr std::uint64_t kPagesPerService = 4;
+
   void identify(Device& device);
   bool is_wanted(const Device& device, const DriverKind& kind) const;
   void plan(const Device& device, const DriverKind& kind, guest::DeviceRecord& record);
   std::size_t domain_for(const DriverKind& kind);
+  std::optional<std::size_t> service_of(std::size_t device) const;
+  void start_first(Service& service);
   void start_domain(std::size_t domain, bool again);
   void start_in_domain(Service& service, bool again);
   guest::Status start_service(Service& service, bool again);

@@ -83,6 +83,9 @@ bool Supervisor::handle_control(const guest::Message& request, guest::Message& r
     case guest::ControlRequest::kCompleteStart:
       reply[0] = static_cast<std::uint64_t>(server_->complete());
       return true;
+    case guest::ControlRequest::kStartDriver:
+      reply[0] = static_cast<std::uint64_t>(server_->start_driver(request[1]));
+      return true;
   }
   reply[0] = static_cast<std::uint64_t>(guest::DeviceStatus::kBadRequest);
   return true;

@@ -16,6 +16,8 @@ guest_program(virtio-port SOURCES ${CMAKE_CURRENT_LIST_DIR}/virtio_port.cc
   LIBRARIES guest_virtio)
 guest_program(serial-16550 SOURCES ${CMAKE_CURRENT_LIST_DIR}/serial_16550.cc
   LIBRARIES guest_virtio)
-foreach(name virtio-console virtio-block virtio-entropy virtio-input virtio-port serial-16550)
+guest_program(designware-i2c SOURCES ${CMAKE_CURRENT_LIST_DIR}/designware_i2c.cc
+  LIBRARIES guest_virtio)
+foreach(name designware-i2c virtio-console virtio-block virtio-entropy virtio-input virtio-port serial-16550)
   guest_boot_file(drivers/${name} ${name})
 endforeach()

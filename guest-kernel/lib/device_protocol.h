@@ -62,6 +62,10 @@ enum class ControlRequest : std::uint64_t {
   // Starts the drivers that the command did not need so far, and gives the server its deferred
   // resources (start_info.h) → m0 = Status. Once is enough; again does nothing.
   kCompleteStart = 4,
+  // Starts the driver of a chip, and gives the server its port and shared memory: m1 = the slot
+  // that
+  // the chip's resource names → m0 = Status. Again does nothing.
+  kStartDriver = 5,
 };
 
 // Calls to the composer's information port: m0 = InformationRequest.

@@ -16,6 +16,7 @@ enum class DeviceState : std::uint32_t {
   kFailed = 3,      // its driver gave up: see message
   kStopped = 4,     // its driver died too often
   kInComposer = 5,  // the composer itself uses it
+  kIdle = 6,        // its driver starts when something is first asked of it
 };
 
 struct DeviceRecord {

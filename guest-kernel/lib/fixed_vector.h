@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -17,6 +18,12 @@ class FixedVector {
     }
     items_[size_] = value;
     return &items_[size_++];
+  }
+
+  // Of one that is not empty; the others move up.
+  void erase_first() {
+    std::copy(begin() + 1, end(), begin());
+    --size_;
   }
 
   std::size_t size() const { return size_; }

@@ -37,6 +37,9 @@ enum class Role : std::uint32_t {
   kHighMemory,  // the same, above 4 GiB
   kRoot,        // region, read-only, not mapped: newc archive, the root file system
   kBootArchive,  // mapped, read-only, no capability: the native tools, as a newc archive
+  kBus,   // port of the driver of an I²C bus (i2c_protocol.h); `value`: the chip's address on it
+  kChip,  // which chip (`value`: see chip_value()); the Linux server gets its driver's port and
+          // their shared memory (chip_protocol.h) when it asks by ControlRequest::kStartDriver
   kArguments,  // mapped: NUL-terminated strings: `value` of them the command, then its environment
 };
 
@@ -48,6 +51,21 @@ struct Resource {
   std::uint64_t size;      // bytes. A region's capability covers this rounded up to pages
   std::uint64_t physical;  // physical address of its first byte (DMA); 0 where that is no concern
 };
+
+// Of Role::kChip: which kind of chip (an index in chips::catalogue()), its address, and which bus
+// of the machine it is on.
+constexpr std::uint32_t chip_value(std::size_t kind, std::uint64_t address, std::size_t bus) {
+  return static_cast<std::uint32_t>(kind | address << 8 | bus << 16);
+}
+constexpr std::size_t chip_kind(std::uint32_t value) {
+  return value & 0xff;
+}
+constexpr std::uint32_t chip_address(std::uint32_t value) {
+  return value >> 8 & 0xff;
+}
+constexpr std::uint32_t chip_bus(std::uint32_t value) {
+  return value >> 16;
+}
 
 // Life of a driver. The driver writes it, /bin/devices shows it.
 enum class DriverState : std::uint32_t { kStarting = 0, kRunning = 1, kFailed = 2 };
@@ -110,6 +128,7 @@ inline constexpr std::uint64_t kApplicationPriority = 8;
 // others for its own timers.
 inline constexpr std::uint64_t kConsoleSignal = 1;  // input came, or there is room for output again
 inline constexpr std::uint64_t kPortSignal = 8;     // the same of the port to the host
+inline constexpr std::uint64_t kChipSignal = 32;    // the driver of a chip has answered
 inline constexpr std::uint64_t kInputSignal = 64;   // an input device has events
 
 }  // namespace guest

@@ -46,7 +46,8 @@ set_source_files_properties(${GUEST_LINUX}/server/shim_image.S PROPERTIES
   COMPILE_DEFINITIONS "SHIM_IMAGE=\"${GUEST_SHIM_IMAGE}\";VDSO_IMAGE=\"${GUEST_VDSO_IMAGE}\""
   OBJECT_DEPENDS "${GUEST_SHIM_IMAGE};${GUEST_VDSO_IMAGE}")
 guest_program(linux-server STACK_SIZE 65536
-  SOURCES ${server_sources} ${GUEST_LINUX}/server/shim_image.S ${GUEST_CALL_NAMES})
+  SOURCES ${server_sources} ${GUEST_LINUX}/server/shim_image.S ${GUEST_CALL_NAMES}
+  LIBRARIES guest_chips)
 target_include_directories(linux-server PRIVATE ${GUEST_OUTPUT}/include)
 # new returns null where memory runs out, and its callers look.
 target_compile_options(linux-server PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fcheck-new>)

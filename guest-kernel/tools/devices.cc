@@ -48,6 +48,8 @@ std::string_view state_name(DeviceState state) {
       return "stopped";
     case DeviceState::kInComposer:
       return "running";
+    case DeviceState::kIdle:
+      return "idle";
   }
   return "unknown";
 }

@@ -51,6 +51,7 @@ struct Options {
   bool sound_reg = true;
   int processors = 2;
   bool with_cpus = true;
+  std::uint32_t chip_address = 0x68;
 };
 
 std::vector<std::byte> make_manifest(const Options& options = {}) {
@@ -104,6 +105,15 @@ std::vector<std::byte> make_manifest(const Options& options = {}) {
         tree.cells("reg", {0, 0xd000'2000, 0, 0x200});
         tree.cells("interrupts", {17, 4});
       });
+      tree.node("i2c@d0020000", [&] {
+        tree.text("compatible", "snps,designware-i2c\0"sv);
+        tree.cells("reg", {0, 0xd002'0000, 0, 0x1000});
+        tree.cells("interrupts", {3, 4});
+        tree.node("bmi160@68", [&] {
+          tree.text("compatible", "bosch,bmi160\0"sv);
+          tree.cells("reg", {options.chip_address});
+        });
+      });
     });
     tree.node("isa", [&] {
       tree.text("compatible", "isa\0"sv);
@@ -137,7 +147,7 @@ TEST(Manifest, DescribesTheMachine) {
   EXPECT_EQ(machine.argument_count, 2u);
   EXPECT_EQ(machine.arguments, "/bin/a\0b c\0"sv);
   EXPECT_EQ(machine.machine_control, 0xd000'0000u);
-  ASSERT_EQ(machine.devices.size(), 4u);
+  ASSERT_EQ(machine.devices.size(), 6u);
   const Device& console = machine.devices[1];
   EXPECT_EQ(console.path, "virtio@d0001000");
   EXPECT_EQ(console.compatible, "virtio,device3");
@@ -149,7 +159,15 @@ TEST(Manifest, DescribesTheMachine) {
   EXPECT_EQ(console.trigger, abi::InterruptTrigger::kEdgeRising);
   EXPECT_TRUE(machine.devices[2].compatible.empty());
   EXPECT_EQ(machine.devices[2].trigger, abi::InterruptTrigger::kLevelHigh);
-  const Device& serial = machine.devices[3];
+  const Device& chip = machine.devices[4];
+  EXPECT_EQ(chip.path, "bmi160@68");
+  EXPECT_EQ(chip.compatible, "bosch,bmi160");
+  EXPECT_EQ(chip.address, 0x68u);
+  EXPECT_EQ(chip.size, 0u);
+  EXPECT_FALSE(chip.has_interrupt) << "its pin is none of the I/O APIC's";
+  EXPECT_EQ(chip.bus, 3u);
+  EXPECT_FALSE(machine.devices[3].bus);
+  const Device& serial = machine.devices[5];
   EXPECT_TRUE(serial.io_space);
   EXPECT_EQ(serial.address, 0x3f8u);
   EXPECT_EQ(serial.size, 8u);
@@ -160,8 +178,8 @@ TEST(Manifest, DescribesTheMachine) {
 }
 
 TEST(Manifest, BadOnesAreRefused) {
-  for (const Options& options :
-       {Options{.sound_reg = false}, Options{.processors = 9}, Options{.with_cpus = false}}) {
+  for (const Options& options : {Options{.sound_reg = false}, Options{.processors = 9},
+                                 Options{.with_cpus = false}, Options{.chip_address = 0x80}}) {
     const auto tree = make_manifest(options);
     Machine machine;
     EXPECT_NE(read_manifest(tree, machine), nullptr);

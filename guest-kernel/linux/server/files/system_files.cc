@@ -6,6 +6,7 @@
 #include <new>
 
 #include "guest-kernel/lib/format.h"
+#include "guest-kernel/linux/server/files/chip_files.h"
 #include "guest-kernel/linux/server/files/text_file.h"
 #include "guest-kernel/linux/server/files/virtual_directory.h"
 #include "guest-kernel/linux/server/mounts.h"
@@ -100,7 +101,7 @@ bool add_system_files(Directory& root) {
       return false;
     }
   }
-  return add_processors(*directory);
+  return add_processors(*directory) && add_chip_files(*directory);
 }
 
 }  // namespace linux_server

@@ -13,6 +13,7 @@
 #include "control/ensemble/v1/files.pb.h"
 #include "control/ensemble/v1/host.pb.h"
 #include "control/ensemble/v1/logs.pb.h"
+#include "control/ensemble/v1/metrics.pb.h"
 #include "control/ensemble/v1/operations.pb.h"
 #include "vmm/error.h"
 
@@ -74,6 +75,8 @@ class Client {
 
   // Longest time for one call that does not wait for a device.
   static constexpr std::chrono::seconds kCallPatience{30};
+  // And for figures, which somebody looks at and which silent devices do not hold up.
+  static constexpr std::chrono::seconds kMetricsPatience{5};
 
   // Of the daemon that serves the Unix socket; it is connected to with the first call.
   explicit Client(std::string socket);
@@ -104,6 +107,8 @@ class Client {
   // A program that cannot be started shows with the first read().
   std::unique_ptr<RunningProgram> run(const v1::RunRequest::Begin& begin);
   Result<v1::HostInformation> host();
+  // Figures of devices, whatever the size of a page.
+  Result<std::vector<v1::DeviceMetrics>> metrics(v1::ListDeviceMetricsRequest request);
 
   // Writes a file in a device; `next` gives its contents from begin.offset() on, in pieces of at
   // most 1 MiB, and an empty one at their end.

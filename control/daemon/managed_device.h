@@ -81,8 +81,9 @@ class ManagedDevice {
   ApiResult<vmm::FileDescriptor> connect_another() const;
   // Asks the running process something, without waiting for its answer.
   void tell(ensemble::vmm::v1::Request request);
-  // Figures of the running process.
-  void measure(std::function<void(ApiResult<ensemble::vmm::v1::Measurements> result)> done);
+  // Figures of the running process, which may take so long to answer.
+  void measure(std::function<void(ApiResult<ensemble::vmm::v1::Measurements> result)> done,
+               std::chrono::milliseconds patience = ProcessLink::kPatience);
 
  private:
   ApiResult<void> require(std::initializer_list<v1::DeviceState> states, const char* verb) const;

@@ -69,6 +69,11 @@ Result<TcpAddress> parse_metrics_address(std::string_view text) {
   const bool is_port =
       !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isdigit(c); });
   auto address = parse_tcp_address(is_port ? "127.0.0.1:" + std::string(text) : std::string(text));
+  if (address && address->is_version_6) {
+    return fail(
+        "{} is of version 6, which Debian's HTTP server does not have; expected 127.0.0.1:{}",
+        address->text(), address->port);
+  }
   if (address && !address->is_loopback) {
     return fail(
         "{} is no address of loopback, and who reads figures is not asked who they are; "

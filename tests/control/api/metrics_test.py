@@ -259,7 +259,7 @@ class Scrapes(MetricsTest):
             self.scrape()
 
     def test_addresses_that_are_refused(self):
-        for address, text in (("0.0.0.0:0", "loopback"), ("[::]:0", "loopback"), ("192.0.2.1:80", "loopback"),
+        for address, text in (("0.0.0.0:0", "loopback"), ("[::1]:0", "version 6"), ("192.0.2.1:80", "loopback"),
                               ("somewhere", "no address"), ("127.0.0.1:99999", "no address")):
             error = self.refusal(f"--metrics={address}", socket=self.folder / "other")
             self.assertIn("--metrics", error)

@@ -1,6 +1,7 @@
 #include "control/assembled_machine.h"
 
 #include <spdlog/spdlog.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,6 +27,16 @@ namespace ensemble::control {
 namespace {
 
 namespace proto = ensemble::vmm::v1;
+
+// Of proto::Measurements.
+constexpr std::uint32_t kMeasurementsVersion = 1;
+
+std::uint64_t read_clock(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
 
 std::vector<std::byte> to_bytes(const std::string& text) {
   const auto bytes = std::as_bytes(std::span(text));
@@ -333,6 +344,11 @@ Result<std::string> AssembledMachine::finished_manifest(
   return manifest;
 }
 
+Result<void> AssembledMachine::start() {
+  started_ = std::chrono::steady_clock::now();
+  return machine_->start();
+}
+
 proto::Measurements AssembledMachine::measure(const proto::Configuration& configuration) const {
   proto::Measurements measurements;
   // The clock of a vCPU that runs is read once it comes out of the guest, which may be never.
@@ -349,14 +365,58 @@ proto::Measurements AssembledMachine::measure(const proto::Configuration& config
       missed.set_count(count);
     }
   }
+  measure_counters(configuration, measurements);
+  measure_boot(*measurements.mutable_boot(), configuration.started_at_ns());
+  return measurements;
+}
+
+void AssembledMachine::measure_counters(const proto::Configuration& configuration,
+                                        proto::Measurements& measurements) const {
+  measurements.set_version(kMeasurementsVersion);
+  measurements.set_measured_at_ns(read_clock(CLOCK_MONOTONIC));
+  measurements.set_process_time_ns(read_clock(CLOCK_PROCESS_CPUTIME_ID));
   for (unsigned vcpu = 0; vcpu < machine_->vcpu_count(); ++vcpu) {
+    measurements.add_processors()->set_time_ns(
+        static_cast<std::uint64_t>(machine_->processor_time(vcpu).count()));
     const vmm::ExitCounts::Snapshot counts = machine_->exit_counts(vcpu);
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const auto name = vmm::exit_reason_name(static_cast<vmm::ExitReason>(i));
       (*measurements.mutable_exits())[std::string(name)] += counts[i];
     }
   }
-  return measurements;
+  for (const device::VirtioBus::QueueFigures& figures : virtio_bus_->queue_figures()) {
+    const auto device =
+        std::ranges::find(configuration.devices(), figures.address, &proto::Device::address);
+    proto::Queue& queue = *measurements.add_queues();
+    queue.set_device(device == configuration.devices().end() ? "" : device->name());
+    queue.set_index(figures.index);
+    queue.set_waiting(figures.waiting);
+    queue.set_in_flight(figures.in_flight);
+    queue.set_completed(figures.completed);
+  }
+}
+
+void AssembledMachine::measure_boot(proto::Boot& boot, std::uint64_t process_started_at_ns) const {
+  using Time = std::optional<std::chrono::steady_clock::time_point>;
+  const std::chrono::nanoseconds begin(static_cast<std::int64_t>(process_started_at_ns));
+  const auto microseconds = [begin](const Time& time) {
+    const auto since =
+        std::chrono::duration_cast<std::chrono::microseconds>(time->time_since_epoch() - begin);
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(since.count(), 0));
+  };
+  if (started_) {
+    boot.set_machine_started_us(microseconds(started_));
+  }
+  const std::vector<Time> drivers = virtio_bus_->driver_times();
+  const auto first = std::ranges::min_element(drivers, [](const Time& left, const Time& right) {
+    return left && (!right || *left < *right);  // Those without a driver come last.
+  });
+  if (first != drivers.end() && *first) {
+    boot.set_first_driver_us(microseconds(*first));
+  }
+  if (!drivers.empty() && std::ranges::all_of(drivers, &Time::has_value)) {
+    boot.set_all_drivers_us(microseconds(*std::ranges::max_element(drivers)));
+  }
 }
 
 void AssembledMachine::measure_milestones(proto::Milestones& milestones,

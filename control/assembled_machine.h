@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +37,7 @@ class AssembledMachine final : public DeviceMachine {
   ~AssembledMachine() override;
 
   vmm::MachineState state() const override { return machine_->state(); }
-  Result<void> start() override { return machine_->start(); }
+  Result<void> start() override;
   Result<void> pause() override { return machine_->pause(); }
   Result<void> resume() override { return machine_->resume(); }
   void stop(const vmm::StopReason& reason) override { machine_->stop(reason); }
@@ -71,6 +73,9 @@ class AssembledMachine final : public DeviceMachine {
       const ensemble::vmm::v1::Configuration& configuration) const;
   void measure_milestones(ensemble::vmm::v1::Milestones& milestones,
                           std::uint64_t process_started_at_ns) const;
+  void measure_boot(ensemble::vmm::v1::Boot& boot, std::uint64_t process_started_at_ns) const;
+  void measure_counters(const ensemble::vmm::v1::Configuration& configuration,
+                        ensemble::vmm::v1::Measurements& measurements) const;
   void measure_memory(ensemble::vmm::v1::Memory& memory) const;
 
   std::unique_ptr<vmm::Machine> machine_;
@@ -83,6 +88,7 @@ class AssembledMachine final : public DeviceMachine {
   device::PortBackend* agent_;                      // Null: taken, or none.
   device::InputControls input_controls_;            // Of the bus's input devices.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
+  std::optional<std::chrono::steady_clock::time_point> started_;
 };
 
 }  // namespace ensemble::control

@@ -281,6 +281,7 @@ void Grammar::add_daemon_verbs() {
       {"logs", "Show what a device has printed"},
       {"export", "Print a device or a profile as a domain of libvirt"},
       {"events", "Tell what happens to devices, as it happens"},
+      {"top", "Show what devices use, as it changes"},
       {"token", "Make, list and revoke bearer tokens of a daemon"},
   };
   for (const Verb& verb : kVerbs) {

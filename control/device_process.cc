@@ -325,6 +325,8 @@ void DeviceProcess::reset_machine() {
     return;
   }
   machine_.reset();
+  configuration_->set_started_at_ns(
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
   auto made = make_machine();
   if (made) {
     made = machine_->start();

@@ -240,6 +240,10 @@ ExitCounts::Snapshot Machine::exit_counts(unsigned vcpu) const {
   return vcpus_.at(vcpu)->exits().snapshot();
 }
 
+std::chrono::nanoseconds Machine::processor_time(unsigned vcpu) const {
+  return vcpus_.at(vcpu)->processor_time();
+}
+
 uint64_t Machine::denied_port_accesses() const {
   uint64_t total = 0;
   for (const auto& vcpu : vcpus_) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -107,6 +108,9 @@ class Machine {
 
   // Any thread.
   ExitCounts::Snapshot exit_counts(unsigned vcpu) const;
+
+  // Processor time that a vCPU's thread has used.
+  std::chrono::nanoseconds processor_time(unsigned vcpu) const;
 
   // Port accesses of all vCPUs that were ignored because ring 3 made them. Any thread.
   uint64_t denied_port_accesses() const;

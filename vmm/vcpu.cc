@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <cerrno>
 #include <csignal>
@@ -44,6 +45,10 @@ class BlockedSignals {
  private:
   sigset_t previous_;
 };
+
+std::chrono::nanoseconds to_nanoseconds(const timespec& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 const char* suberror_name(uint32_t suberror) {
   switch (suberror) {
@@ -139,6 +144,21 @@ void VCpu::join() {
   }
 }
 
+std::chrono::nanoseconds VCpu::processor_time() const {
+  std::chrono::nanoseconds final(final_time_.load(std::memory_order_acquire));
+  clockid_t clock{};
+  timespec used{};
+  if (final.count() != 0 || !thread_.joinable()) {
+    return final;
+  }
+  // Fails for a thread that has ended meanwhile: what it has left is there then.
+  if (::pthread_getcpuclockid(const_cast<std::thread&>(thread_).native_handle(), &clock) == 0 &&
+      ::clock_gettime(clock, &used) == 0) {
+    return to_nanoseconds(used);
+  }
+  return std::chrono::nanoseconds(final_time_.load(std::memory_order_acquire));
+}
+
 void VCpu::kick() {
   __atomic_store_n(&run_->immediate_exit, uint8_t{1}, __ATOMIC_SEQ_CST);
   // The thread may have ended, but is not joined while kicks come: the handle is valid.
@@ -154,6 +174,9 @@ void VCpu::thread_main() {
       break;
     }
   }
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  final_time_.store(to_nanoseconds(used).count(), std::memory_order_release);
   if (context_.control.thread_ended()) {
     context_.last_ended();
   }

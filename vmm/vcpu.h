@@ -2,6 +2,8 @@
 
 #include <linux/kvm.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -47,6 +49,10 @@ class VCpu final : public Stateful {
 
   const ExitCounts& exits() const { return exits_; }
 
+  // Processor time of its thread, in the guest and around it; zero before start_thread(). For the
+  // thread that started it.
+  std::chrono::nanoseconds processor_time() const;
+
   std::string state_tag() const override;
   uint32_t state_version() const override { return 1; }
   Result<void> save(StateWriter& writer) const override;
@@ -86,6 +92,7 @@ class VCpu final : public Stateful {
   FileDescriptor descriptor_;
   RunArea run_;
   ExitCounts exits_;
+  std::atomic<std::int64_t> final_time_ = 0;  // processor_time() of a thread that has ended, in ns.
   std::thread thread_;
 };
 

@@ -174,6 +174,10 @@ uint16_t Virtqueue::available_index() const {
   return field(available_, kIndex).load(std::memory_order_seq_cst);
 }
 
+uint16_t Virtqueue::waiting() const {
+  return enabled_ ? std::min(static_cast<uint16_t>(available_index() - next_available_), size_) : 0;
+}
+
 Result<std::optional<DescriptorChain>> Virtqueue::pop() {
   if (!enabled_) {
     return std::nullopt;
@@ -330,6 +334,7 @@ void Virtqueue::fill_used(DescriptorChain chain, uint32_t written) {
   const uint32_t element[2] = {chain.head_, std::min(written, chain.writable_size_)};
   std::memcpy(used_.data() + offset, element, sizeof(element));
   ++next_used_;
+  ++completed_;
 }
 
 // Ordered before the look at what interrupts the driver wants.

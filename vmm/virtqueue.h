@@ -130,6 +130,13 @@ class Virtqueue {
   // Chains taken and not yet returned.
   uint16_t in_flight() const { return in_flight_; }
 
+  // Chains that the driver has made available and the device has not taken; what a driver that
+  // breaks the rules claims, at most the queue's size.
+  uint16_t waiting() const;
+
+  // Chains returned since this was made, resets or not.
+  uint64_t completed() const { return completed_; }
+
   // Part of a device's saved state. Chains in flight are saved as available, so that they are done
   // again after a restore; right only for devices that return chains in order. `restore` checks all
   // it reads.
@@ -163,6 +170,7 @@ class Virtqueue {
   uint16_t interrupted_used_ = 0;  // next_used_ when an interrupt was last considered.
   uint16_t in_flight_ = 0;
   std::vector<bool> head_in_flight_;
+  uint64_t completed_ = 0;
   uint64_t generation_ = 0;  // Counts resets, to tell chains of an earlier life.
 };
 

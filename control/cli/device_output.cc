@@ -19,32 +19,6 @@ using google::protobuf::util::TimeUtil;
 constexpr std::string_view kPrefix = "devices/";
 constexpr std::size_t kShortUid = 12;
 
-std::string state_of(const v1::Device& device) {
-  constexpr std::string_view kStatePrefix = "DEVICE_STATE_";
-  std::string name = v1::DeviceState_Name(device.status().state());
-  name = name.starts_with(kStatePrefix) ? name.substr(kStatePrefix.size()) : name;
-  std::ranges::transform(name, name.begin(), [](char letter) {
-    return static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  });
-  return name;
-}
-
-std::string_view colour_of(v1::DeviceState state) {
-  switch (state) {
-    case v1::DEVICE_STATE_RUNNING:
-      return "\x1b[32m";
-    case v1::DEVICE_STATE_FAILED:
-      return "\x1b[31m";
-    case v1::DEVICE_STATE_STARTING:
-    case v1::DEVICE_STATE_STOPPING:
-    case v1::DEVICE_STATE_PAUSED:
-    case v1::DEVICE_STATE_DELETING:
-      return "\x1b[33m";
-    default:
-      return "\x1b[2m";
-  }
-}
-
 std::string age_of(const v1::Device& device) {
   const std::int64_t seconds =
       std::max<std::int64_t>(TimeUtil::TimestampToSeconds(TimeUtil::GetCurrentTime()) -
@@ -82,7 +56,7 @@ std::vector<std::string> row_of(const v1::Device& device, bool wide) {
   const v1::DeviceStatus& status = device.status();
   std::vector<std::string> row = {
       short_name(device),
-      state_of(device),
+      state_text(device.status().state()),
       profile_of(device),
       figure(status.processors(), device.spec().processors()),
       figure(status.memory_bytes() >> 20, device.spec().memory_bytes() >> 20),
@@ -120,9 +94,9 @@ std::string to_table(const std::vector<v1::Device>& devices, bool wide, bool col
       const std::string cell =
           fmt::format("{:<{}}", rows[line][column], last ? 0 : widths[column] + 2);
       const bool coloured = colours && line > 0 && column == kStateColumn;
-      text += coloured
-                  ? fmt::format("{}{}\x1b[0m", colour_of(devices[line - 1].status().state()), cell)
-                  : cell;
+      text += coloured ? fmt::format("{}{}\x1b[0m",
+                                     state_colour(devices[line - 1].status().state()), cell)
+                       : cell;
     }
     text += '\n';
   }
@@ -147,10 +121,11 @@ void use_block_style(YAML::Node node) {
   }
 }
 
-std::string to_json_list(const std::vector<v1::Device>& devices) {
+template <typename Message>
+std::string to_json_list(const std::vector<Message>& messages) {
   std::vector<std::string> texts;
-  for (const v1::Device& device : devices) {
-    std::string text = to_json(device, true);
+  for (const Message& message : messages) {
+    std::string text = to_json(message, true);
     while (text.ends_with('\n')) {
       text.pop_back();
     }
@@ -159,8 +134,9 @@ std::string to_json_list(const std::vector<v1::Device>& devices) {
   return fmt::format("[{}]\n", fmt::join(texts, ",\n"));
 }
 
-std::string to_yaml_list(const std::vector<v1::Device>& devices) {
-  const YAML::Node list = YAML::Load(to_json_list(devices));  // JSON is YAML.
+template <typename Message>
+std::string to_yaml_list(const std::vector<Message>& messages) {
+  const YAML::Node list = YAML::Load(to_json_list(messages));  // JSON is YAML.
   use_block_style(list);
   YAML::Emitter emitter;
   emitter << list;
@@ -176,8 +152,42 @@ bool colours_wanted() {
          terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
+std::string short_name(const std::string& name) {
+  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+}
+
 std::string short_name(const v1::Device& device) {
-  return device.name().starts_with(kPrefix) ? device.name().substr(kPrefix.size()) : device.name();
+  return short_name(device.name());
+}
+
+std::string state_text(v1::DeviceState state) {
+  constexpr std::string_view kStatePrefix = "DEVICE_STATE_";
+  std::string name = v1::DeviceState_Name(state);
+  name = name.starts_with(kStatePrefix) ? name.substr(kStatePrefix.size()) : name;
+  std::ranges::transform(name, name.begin(), [](char letter) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  });
+  return name;
+}
+
+std::string_view state_colour(v1::DeviceState state) {
+  switch (state) {
+    case v1::DEVICE_STATE_RUNNING:
+      return "\x1b[32m";
+    case v1::DEVICE_STATE_FAILED:
+      return "\x1b[31m";
+    case v1::DEVICE_STATE_STARTING:
+    case v1::DEVICE_STATE_STOPPING:
+    case v1::DEVICE_STATE_PAUSED:
+    case v1::DEVICE_STATE_DELETING:
+      return "\x1b[33m";
+    default:
+      return "\x1b[2m";
+  }
+}
+
+std::string list_metrics_as(const std::vector<v1::DeviceMetrics>& metrics, ListFormat format) {
+  return format == ListFormat::kYaml ? to_yaml_list(metrics) : to_json_list(metrics);
 }
 
 std::string list_devices_as(const std::vector<v1::Device>& devices, ListFormat format,
@@ -199,9 +209,10 @@ std::string describe_event(const v1::DeviceEvent& event, bool colours) {
   const v1::Device& device = event.device();
   const bool gone = event.kind() == v1::DeviceEvent::KIND_DELETED;
   const std::string& reason = device.status().state_reason();
-  const std::string state =
-      colours ? fmt::format("{}{}\x1b[0m", colour_of(device.status().state()), state_of(device))
-              : state_of(device);
+  const std::string state = colours
+                                ? fmt::format("{}{}\x1b[0m", state_colour(device.status().state()),
+                                              state_text(device.status().state()))
+                                : state_text(device.status().state());
   return fmt::format("{}  {} {}{}{}", TimeUtil::ToString(event.time()), short_name(device),
                      kKinds.at(static_cast<std::size_t>(event.kind())), gone ? "" : " " + state,
                      gone || reason.empty() ? "" : " (" + reason + ")");

@@ -21,6 +21,7 @@
 #include "control/cli/export_command.h"
 #include "control/cli/input_command.h"
 #include "control/cli/token_commands.h"
+#include "control/cli/top_command.h"
 #include "control/daemon_paths.h"
 #include "control/manual_page.h"
 #include "device-model/profile_loader.h"
@@ -60,6 +61,7 @@ class Verbs {
   void add_lists();
   void add_changes();
   void add_streams();
+  void add_top();
   void add_export();
   void add_exec();
   void add_input();
@@ -87,6 +89,7 @@ class Verbs {
   bool of_process_ = false;
   std::uint32_t lines_ = 0;
   AttachOptions attach_;
+  TopOptions top_;
   ExportOptions export_;
   ExecOptions exec_;
   InputOptions input_;
@@ -104,6 +107,7 @@ Verbs::Verbs() {
   add_lists();
   add_changes();
   add_streams();
+  add_top();
   add_export();
   add_exec();
   add_input();
@@ -209,6 +213,31 @@ void Verbs::add_streams() {
   events.add_option("-l,--label", selection_.filters,
                     "Only devices with KEY=VALUE, or state=STATE");
   events.add_flag("--json", json_, "One JSON object a line");
+}
+
+void Verbs::add_top() {
+  CLI::App& app = add("top", "Show what devices use, as it changes",
+                      [this] { return show_top(client_, selection_, format_, top_); });
+  app.footer(
+      R"(On a terminal the table is shown again every second; q or Ctrl-C ends it. In a pipe, or with
+--once, it is printed once, after two readings. json and yaml print what the API says: counters, and
+the host's monotonic clock when they were read.
+
+CPU% and VCPU% are of one processor, of all threads of the device's process and of those of its
+virtual processors. RAM is the guest's that the host has given, OVERHEAD the process's own memory.
+EXITS/S are exits from the guest to the process, REQS/S requests to its virtio devices. BOOT is how
+far the device's boot has come and after what time: its machine runs, its first driver or all
+drivers of virtio devices are ready. The busiest device comes first.
+
+Examples:
+  ensemble top
+  ensemble top -l suite=nightly --interval 5
+  ensemble top --once -o wide lab-1 lab-2)");
+  add_selection(app);
+  add_format(app);
+  app.add_flag("--once", top_.once, "Print one table and end");
+  app.add_option("--interval", top_.interval, "Seconds between two readings, 0.1 to 60")
+      ->capture_default_str();
 }
 
 void Verbs::add_export() {

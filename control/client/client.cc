@@ -5,6 +5,7 @@
 #include <google/protobuf/unknown_field_set.h>
 #include <grpcpp/client_context.h>
 
+#include <optional>
 #include <utility>
 
 #include "control/client/channel.h"
@@ -16,6 +17,7 @@
 #include "control/ensemble/v1/host.grpc.pb.h"
 #include "control/ensemble/v1/input.grpc.pb.h"
 #include "control/ensemble/v1/logs.grpc.pb.h"
+#include "control/ensemble/v1/metrics.grpc.pb.h"
 #include "control/ensemble/v1/operations.grpc.pb.h"
 
 namespace ensemble::control {
@@ -146,6 +148,7 @@ struct Client::Stubs {
         exec(channel),
         files(channel),
         logs(channel),
+        metrics(channel),
         host(channel),
         input(channel) {}
 
@@ -156,6 +159,7 @@ struct Client::Stubs {
   v1::Exec::Stub exec;
   v1::Files::Stub files;
   v1::Logs::Stub logs;
+  v1::Metrics::Stub metrics;
   v1::Host::Stub host;
   v1::Input::Stub input;
 };
@@ -166,10 +170,11 @@ namespace {
 template <typename Response, typename Stub, typename Request>
 Result<Response> call(Stub& stub,
                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                      const Request& request, const std::string& socket, bool waits = false) {
+                      const Request& request, const std::string& socket,
+                      std::optional<std::chrono::seconds> patience = Client::kCallPatience) {
   grpc::ClientContext context;
-  if (!waits) {
-    context.set_deadline(std::chrono::system_clock::now() + Client::kCallPatience);
+  if (patience) {
+    context.set_deadline(std::chrono::system_clock::now() + *patience);
   }
   Response response;
   const grpc::Status status = (stub.*method)(&context, request, &response);
@@ -294,7 +299,7 @@ Result<void> Client::remove(const std::string& name, bool force) {
 Result<void> Client::wait(Result<v1::Operation> started) {
   if (started && !started->done()) {
     started = call(stubs().operations, &v1::Operations::Stub::WaitOperation,
-                   named<v1::WaitOperationRequest>(started->name()), socket_, true);
+                   named<v1::WaitOperationRequest>(started->name()), socket_, std::nullopt);
   }
   if (!started) {
     return std::unexpected(started.error());
@@ -397,6 +402,25 @@ Result<v1::FileEntry> Client::stat_file(const std::string& device, const std::st
 Result<void> Client::send_input(const v1::SendInputRequest& request) {
   const auto sent = call(stubs().input, &v1::Input::Stub::SendInput, request, socket_);
   return sent ? Result<void>() : std::unexpected(sent.error());
+}
+
+Result<std::vector<v1::DeviceMetrics>> Client::metrics(v1::ListDeviceMetricsRequest request) {
+  std::vector<v1::DeviceMetrics> all;
+  if (request.names().empty()) {
+    request.set_page_size(kPage);
+  }
+  do {
+    auto page = call(stubs().metrics, &v1::Metrics::Stub::ListDeviceMetrics, request, socket_,
+                     kMetricsPatience);
+    if (!page) {
+      return std::unexpected(page.error());
+    }
+    for (v1::DeviceMetrics& metrics : *page->mutable_metrics()) {
+      all.push_back(std::move(metrics));
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return all;
 }
 
 Result<v1::HostInformation> Client::host() {

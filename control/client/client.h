@@ -14,6 +14,7 @@
 #include "control/ensemble/v1/host.pb.h"
 #include "control/ensemble/v1/input.pb.h"
 #include "control/ensemble/v1/logs.pb.h"
+#include "control/ensemble/v1/metrics.pb.h"
 #include "control/ensemble/v1/operations.pb.h"
 #include "vmm/error.h"
 
@@ -75,6 +76,8 @@ class Client {
 
   // Longest time for one call that does not wait for a device.
   static constexpr std::chrono::seconds kCallPatience{30};
+  // And for figures, which somebody looks at and which silent devices do not hold up.
+  static constexpr std::chrono::seconds kMetricsPatience{5};
 
   // Of the daemon that serves the Unix socket; it is connected to with the first call.
   explicit Client(std::string socket);
@@ -106,6 +109,8 @@ class Client {
   std::unique_ptr<RunningProgram> run(const v1::RunRequest::Begin& begin);
   Result<v1::HostInformation> host();
   Result<void> send_input(const v1::SendInputRequest& request);
+  // Figures of devices, whatever the size of a page.
+  Result<std::vector<v1::DeviceMetrics>> metrics(v1::ListDeviceMetricsRequest request);
 
   // Writes a file in a device; `next` gives its contents from begin.offset() on, in pieces of at
   // most 1 MiB, and an empty one at their end.

@@ -9,6 +9,7 @@
 
 #include <utility>
 
+#include "control/daemon/call_timer.h"
 #include "control/daemon/caller_check.h"
 #include "control/daemon/refused_methods.h"
 #include "control/daemon/services/services.h"
@@ -39,10 +40,11 @@ constexpr ServiceMaker kServices[] = {
     {"ensemble.v1.Profiles", make_profiles_service},
     {"ensemble.v1.Host", make_host_service},
     {"ensemble.v1.Input", make_input_service},
+    {"ensemble.v1.Metrics", make_metrics_service},
 };
 
 void set_up(grpc::ServerBuilder& builder,
-            const std::vector<std::unique_ptr<grpc::Service>>& services) {
+            const std::vector<std::unique_ptr<grpc::Service>>& services, ApiMetrics* metrics) {
   // These are for all servers to come.
   [[maybe_unused]] static const bool kOnce = [] {
     grpc::EnableDefaultHealthCheckService(true);
@@ -56,6 +58,11 @@ void set_up(grpc::ServerBuilder& builder,
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakePatienceMs);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  if (metrics != nullptr) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> timers;
+    timers.push_back(std::make_unique<CallTimer>(*metrics));
+    builder.experimental().SetInterceptorCreators(std::move(timers));
+  }
 }
 
 Result<std::shared_ptr<grpc::ServerCredentials>> tls_credentials(const TcpOptions& options) {
@@ -100,13 +107,14 @@ ApiServer::ApiServer(ServiceContext& context) {
   }
 }
 
-Result<std::unique_ptr<ApiServer>> ApiServer::for_role(ServiceContext& context, Role role) {
+Result<std::unique_ptr<ApiServer>> ApiServer::for_role(ServiceContext& context, Role role,
+                                                       ApiMetrics* metrics) {
   std::unique_ptr<ApiServer> made(new ApiServer(context));
   for (std::size_t i = 0; i < made->services_.size(); ++i) {
     refuse_methods(*made->services_[i], kServices[i].name, role);
   }
   grpc::ServerBuilder builder;
-  set_up(builder, made->services_);
+  set_up(builder, made->services_, metrics);
   made->server_ = builder.BuildAndStart();
   if (made->server_ == nullptr) {
     return fail("gRPC does not start");
@@ -115,14 +123,15 @@ Result<std::unique_ptr<ApiServer>> ApiServer::for_role(ServiceContext& context, 
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
-                                                       const TcpOptions& options) {
+                                                       const TcpOptions& options,
+                                                       ApiMetrics* metrics) {
   // Without TLS gRPC sees to it that both ends are on this host.
   auto credentials = options.has_tls() ? tls_credentials(options)
                                        : grpc::experimental::LocalServerCredentials(LOCAL_TCP);
   if (!credentials) {
     return std::unexpected(credentials.error());
   }
-  (*credentials)->SetAuthMetadataProcessor(std::make_shared<CallerCheck>(options));
+  (*credentials)->SetAuthMetadataProcessor(std::make_shared<CallerCheck>(options, metrics));
   if (options.has_tls() && !is_taken(*credentials)) {
     return fail(
         "cannot serve TLS on {}: '{}' and '{}' are not a certificate and its key, both in PEM, or "
@@ -131,7 +140,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
   }
   std::unique_ptr<ApiServer> made(new ApiServer(context));
   grpc::ServerBuilder builder;
-  set_up(builder, made->services_);
+  set_up(builder, made->services_, metrics);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleConnectionMs);
   made->port_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/access/role.h"
+#include "control/daemon/api_metrics.h"
 #include "control/daemon/services/service_context.h"
 #include "control/daemon/tcp_options.h"
 #include "vmm/error.h"
@@ -20,11 +21,14 @@ namespace ensemble::control {
 class ApiServer {
  public:
   // For connections that are handed over and whose clients have the role. `context` outlives it.
-  static Result<std::unique_ptr<ApiServer>> for_role(ServiceContext& context, Role role);
+  // `metrics` may be null, and outlives it otherwise.
+  static Result<std::unique_ptr<ApiServer>> for_role(ServiceContext& context, Role role,
+                                                     ApiMetrics* metrics);
   // For connections of a TCP port that are handed over, where each call is judged. Expects that
   // check() found the options good.
   static Result<std::unique_ptr<ApiServer>> for_port(ServiceContext& context,
-                                                     const TcpOptions& options);
+                                                     const TcpOptions& options,
+                                                     ApiMetrics* metrics);
 
   // Serves a connected socket.
   void serve(vmm::FileDescriptor socket);

@@ -28,10 +28,11 @@ grpc::Status role_is_missing(std::string_view path, Role role) {
                                                to_string(role_for_method(path)), to_string(role))};
 }
 
-CallerCheck::CallerCheck(const TcpOptions& options)
+CallerCheck::CallerCheck(const TcpOptions& options, ApiMetrics* metrics)
     : certificate_roles_(options.certificate_roles),
       tokens_(options.tokens.empty() ? nullptr : std::make_unique<TokenChecker>(options.tokens)),
-      takes_certificates_(!options.client_ca.empty()) {}
+      takes_certificates_(!options.client_ca.empty()),
+      metrics_(metrics) {}
 
 std::optional<Role> CallerCheck::role_of_certificate(const grpc::AuthContext& context) const {
   std::optional<Role> role;
@@ -77,15 +78,24 @@ std::expected<Role, grpc::Status> CallerCheck::find_role(const InputMetadata& me
                                "and ENSEMBLE_TOKEN holds it for `ensemble`");
 }
 
-grpc::Status CallerCheck::Process(const InputMetadata& metadata, grpc::AuthContext* context,
-                                  OutputMetadata* consumed, OutputMetadata*) {
-  const auto role = find_role(metadata, *context, consumed);
+grpc::Status CallerCheck::judge(std::string_view method, const InputMetadata& metadata,
+                                const grpc::AuthContext& context, OutputMetadata* consumed) {
+  const auto role = find_role(metadata, context, consumed);
   if (!role) {
     return role.error();
   }
+  return *role < role_for_method(method) ? role_is_missing(method, *role) : grpc::Status::OK;
+}
+
+grpc::Status CallerCheck::Process(const InputMetadata& metadata, grpc::AuthContext* context,
+                                  OutputMetadata* consumed, OutputMetadata*) {
   const auto path = metadata.find(":path");
   const std::string_view method = path == metadata.end() ? "" : view(path->second);
-  return *role < role_for_method(method) ? role_is_missing(method, *role) : grpc::Status::OK;
+  grpc::Status status = judge(method, metadata, *context, consumed);
+  if (!status.ok() && metrics_ != nullptr) {
+    metrics_->count(method, status.error_code());
+  }
+  return status;
 }
 
 }  // namespace ensemble::control

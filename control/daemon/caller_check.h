@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "control/access/role.h"
+#include "control/daemon/api_metrics.h"
 #include "control/daemon/tcp_options.h"
 #include "control/daemon/token_checker.h"
 
@@ -22,7 +24,8 @@ grpc::Status role_is_missing(std::string_view path, Role role);
 // alone. Thread-safe.
 class CallerCheck : public grpc::AuthMetadataProcessor {
  public:
-  explicit CallerCheck(const TcpOptions& options);
+  // `metrics`, which may be null, hears of the calls that are refused; it outlives this.
+  CallerCheck(const TcpOptions& options, ApiMetrics* metrics);
 
   bool IsBlocking() const override { return false; }
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context,
@@ -33,10 +36,13 @@ class CallerCheck : public grpc::AuthMetadataProcessor {
   std::expected<Role, grpc::Status> find_role(const InputMetadata& metadata,
                                               const grpc::AuthContext& context,
                                               OutputMetadata* consumed);
+  grpc::Status judge(std::string_view method, const InputMetadata& metadata,
+                     const grpc::AuthContext& context, OutputMetadata* consumed);
 
   const std::map<std::string, Role> certificate_roles_;
   std::unique_ptr<TokenChecker> tokens_;
   const bool takes_certificates_;
+  ApiMetrics* const metrics_;
 };
 
 }  // namespace ensemble::control

@@ -23,6 +23,7 @@
 #include "control/daemon/api_server.h"
 #include "control/daemon/device_record.h"
 #include "control/daemon/listener.h"
+#include "control/daemon/metrics_port.h"
 #include "control/installation.h"
 
 namespace ensemble::control {
@@ -116,12 +117,17 @@ class Daemon {
 
  private:
   Result<void> open(vmm::FileDescriptor socket, const DaemonOptions& options) {
+    if (options.metrics) {
+      if (auto opened = open_metrics(*options.metrics); !opened) {
+        return opened;
+      }
+    }
     std::set<Role> roles = {Role::kAdmin};
     for (const auto& [user, role] : options.users) {
       roles.insert(role);
     }
     for (const Role role : roles) {
-      auto server = ApiServer::for_role(context_, role);
+      auto server = ApiServer::for_role(context_, role, metrics());
       if (!server) {
         return std::unexpected(server.error());
       }
@@ -137,7 +143,7 @@ class Daemon {
     }
     listener_ = std::move(*listener);
     if (options.tcp) {
-      auto server = ApiServer::for_port(context_, *options.tcp);
+      auto server = ApiServer::for_port(context_, *options.tcp, metrics());
       if (!server) {
         return std::unexpected(server.error());
       }
@@ -146,6 +152,19 @@ class Daemon {
     }
     return {};
   }
+
+  Result<void> open_metrics(TcpAddress address) {
+    api_metrics_ = std::make_unique<ApiMetrics>();
+    auto port = MetricsPort::create(address, loop_, context_.devices, *api_metrics_);
+    if (!port) {
+      return std::unexpected(port.error());
+    }
+    metrics_port_ = std::move(*port);
+    spdlog::info("figures for Prometheus are at http://{}/metrics", address.text());
+    return {};
+  }
+
+  ApiMetrics* metrics() const { return api_metrics_.get(); }
 
   Result<void> open_port(const TcpOptions& options) {
     TcpAddress address = options.address;
@@ -181,6 +200,7 @@ class Daemon {
 
   // Waits for calls to end.
   void shut_down() {
+    metrics_port_.reset();
     const auto deadline = std::chrono::system_clock::now() + kDrainTime;
     for (const auto& [role, server] : by_role_) {
       server->shut_down(deadline);
@@ -208,6 +228,8 @@ class Daemon {
 
   vmm::EventLoop& loop_;
   ServiceContext& context_;
+  std::unique_ptr<ApiMetrics> api_metrics_;  // Null: nobody asks. Outlives the servers.
+  std::unique_ptr<MetricsPort> metrics_port_;
   std::map<Role, std::unique_ptr<ApiServer>> by_role_;
   std::unique_ptr<ApiServer> tcp_;
   std::unique_ptr<Listener> listener_;

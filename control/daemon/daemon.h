@@ -22,6 +22,8 @@ struct DaemonOptions {
   std::map<uid_t, Role> users;
   // Absent: no port is open.
   std::optional<TcpOptions> tcp;
+  // Where Prometheus may read figures, on loopback; absent: nowhere.
+  std::optional<TcpAddress> metrics;
   Quotas quotas;
   // Of the devices' processes.
   std::string log_level;

@@ -15,6 +15,7 @@
 #include "control/access/role.h"
 #include "control/command_description.h"
 #include "control/daemon/daemon.h"
+#include "control/daemon/metrics_port.h"
 #include "control/daemon/token_checker.h"
 #include "control/daemon_paths.h"
 #include "control/log.h"
@@ -39,6 +40,7 @@ Examples:
   ensembled
   ensembled --max-devices 100 --max-memory 16G
   ensembled --socket /run/lab/ensembled.sock --allow-user tester:operator
+  ensembled --metrics 9464      then http://127.0.0.1:9464/metrics has figures
   ensemble token create ci --role operator --file tokens.yaml
   ensembled --listen 127.0.0.1:7070 --tokens tokens.yaml
   ensembled --listen 0.0.0.0:7070 --tls-certificate server.pem --tls-key server.key
@@ -83,6 +85,7 @@ struct Arguments {
   DaemonOptions options;
   std::vector<std::string> users;
   std::string listen;
+  std::string metrics;
   TcpOptions tcp;
   std::vector<std::string> certificate_roles;
   std::string memory;
@@ -139,6 +142,13 @@ int run(Arguments arguments) {
   if (auto set = set_tcp(arguments); !set) {
     return complain(set.error().message());
   }
+  if (!arguments.metrics.empty()) {
+    const auto address = parse_metrics_address(arguments.metrics);
+    if (!address) {
+      return complain(address.error().with_context("--metrics").message());
+    }
+    options.metrics = *address;
+  }
   set_log_level(arguments.level);
   const auto ran = run_daemon(options);
   return ran ? 0 : complain(ran.error().message());
@@ -174,6 +184,9 @@ int run(int count, char** values) {
                  "NAME or NAME:ROLE, another user who may connect (the socket's mode must let "
                  "them); roles are viewer, operator and admin, the default");
   add_tcp_options(app, arguments);
+  app.add_option("--metrics", arguments.metrics,
+                 "[ADDRESS:]PORT of loopback where Prometheus may read figures; 0: any port, which "
+                 "the log tells; default: nowhere");
   app.add_option("--max-devices", options.quotas.devices, "Most devices; default: no limit");
   app.add_option("--max-memory", arguments.memory,
                  "Most RAM of all running devices, such as 16G; default: no limit");

@@ -370,20 +370,23 @@ void ManagedDevice::tell(proto::Request request) {
   }
 }
 
-void ManagedDevice::measure(std::function<void(ApiResult<proto::Measurements> result)> done) {
+void ManagedDevice::measure(std::function<void(ApiResult<proto::Measurements> result)> done,
+                            std::chrono::milliseconds patience) {
   auto fits = require({v1::DEVICE_STATE_RUNNING, v1::DEVICE_STATE_PAUSED}, "measure");
   if (!fits || !link_) {
     done(fits ? no_answer(record_) : std::unexpected(fits.error()));
     return;
   }
-  link_->ask(request_of([](proto::Request& request) { request.mutable_get_measurements(); }),
-             [this, done = std::move(done)](const Result<proto::Reply>& reply) {
-               if (reply) {
-                 done(reply->measurements());
-               } else {
-                 done(no_answer(record_));
-               }
-             });
+  link_->ask(
+      request_of([](proto::Request& request) { request.mutable_get_measurements(); }),
+      [this, done = std::move(done)](const Result<proto::Reply>& reply) {
+        if (reply) {
+          done(reply->measurements());
+        } else {
+          done(no_answer(record_));
+        }
+      },
+      patience);
 }
 
 void ManagedDevice::send_input(proto::SendInput input, Done done) {

@@ -84,8 +84,9 @@ class ManagedDevice {
   // What a hand does to the device; done when it has been done. INPUT_REFUSED: the device does not
   // have such a part.
   void send_input(ensemble::vmm::v1::SendInput input, Done done);
-  // Figures of the running process.
-  void measure(std::function<void(ApiResult<ensemble::vmm::v1::Measurements> result)> done);
+  // Figures of the running process, which may take so long to answer.
+  void measure(std::function<void(ApiResult<ensemble::vmm::v1::Measurements> result)> done,
+               std::chrono::milliseconds patience = ProcessLink::kPatience);
 
  private:
   ApiResult<void> require(std::initializer_list<v1::DeviceState> states, const char* verb) const;

@@ -34,6 +34,7 @@ constexpr Row kTable[] = {
     {"/ensemble.v1.Host/GetHost", Role::kViewer},
     {"/ensemble.v1.Input/SendInput", Role::kOperator},
     {"/ensemble.v1.Logs/ReadLogs", Role::kViewer},
+    {"/ensemble.v1.Metrics/ListDeviceMetrics", Role::kViewer},
     {"/ensemble.v1.Operations/CancelOperation", Role::kOperator},
     {"/ensemble.v1.Operations/GetOperation", Role::kViewer},
     {"/ensemble.v1.Operations/ListOperations", Role::kViewer},

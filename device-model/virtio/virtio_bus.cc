@@ -51,6 +51,30 @@ Result<VirtioMmio*> VirtioBus::attach_at(std::unique_ptr<VirtioDevice> device,
   return devices_.back().get();
 }
 
+std::vector<VirtioBus::QueueFigures> VirtioBus::queue_figures() const {
+  std::vector<QueueFigures> figures;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const VirtioDevice& device = devices_[i]->device();
+    for (std::uint16_t index = 0; index < device.queue_count(); ++index) {
+      const vmm::Virtqueue& queue = device.queue(index);
+      figures.push_back({.address = nodes_[i].address,
+                         .index = index,
+                         .waiting = queue.waiting(),
+                         .in_flight = queue.in_flight(),
+                         .completed = queue.completed()});
+    }
+  }
+  return figures;
+}
+
+std::vector<std::optional<std::chrono::steady_clock::time_point>> VirtioBus::driver_times() const {
+  std::vector<std::optional<std::chrono::steady_clock::time_point>> times;
+  for (const auto& device : devices_) {
+    times.push_back(device->driver_time());
+  }
+  return times;
+}
+
 std::vector<vmm::Stateful*> VirtioBus::stateful_components() const {
   std::vector<vmm::Stateful*> components;
   components.reserve(devices_.size());

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,22 @@ class VirtioBus {
 
   // The devices, for the manifest.
   const std::vector<VirtioNode>& nodes() const { return nodes_; }
+
+  // What there is to do in a queue, and what was done.
+  struct QueueFigures {
+    std::uint64_t address = 0;  // Of its device's registers.
+    std::uint16_t index = 0;
+    std::uint16_t waiting = 0;
+    std::uint16_t in_flight = 0;
+    std::uint64_t completed = 0;
+  };
+
+  // All queues of all devices. With the device lock held.
+  std::vector<QueueFigures> queue_figures() const;
+
+  // When the driver of each device was first ready; absent: it was not yet. With the device lock
+  // held.
+  std::vector<std::optional<std::chrono::steady_clock::time_point>> driver_times() const;
 
   // The devices, for saved state.
   std::vector<vmm::Stateful*> stateful_components() const;

@@ -334,6 +334,7 @@ void VirtioMmio::write_status(std::uint32_t value) {
     return;
   }
   registers_.status |= kDriverOk;
+  driver_time_ = driver_time_.value_or(std::chrono::steady_clock::now());
   device_->activated();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,6 +37,11 @@ class VirtioMmio final : public vmm::BusDevice, public vmm::Stateful, private Vi
 
   // Why the device waits for a reset by its driver, if it does.
   const std::optional<Error>& broken() const { return broken_; }
+
+  // When its driver was first ready (DRIVER_OK), for figures: no part of its state.
+  const std::optional<std::chrono::steady_clock::time_point>& driver_time() const {
+    return driver_time_;
+  }
 
   std::string_view name() const override { return name_; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
@@ -89,6 +95,7 @@ class VirtioMmio final : public vmm::BusDevice, public vmm::Stateful, private Vi
   const std::unique_ptr<vmm::InterruptLine> interrupt_;
   Registers registers_;
   std::uint32_t configuration_generation_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> driver_time_;
   std::optional<Error> broken_;
   unsigned breakages_ = 0;  // Logged ones, since a guest may break and reset for ever.
   // Held weakly by what was posted to the event loop, to find out that this is gone.

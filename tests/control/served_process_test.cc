@@ -211,6 +211,29 @@ TEST_F(ServedProcess, ResetsWhenAskedTo) {
   EXPECT_EQ(controller.state(), proto::STATE_RUNNING);
 }
 
+TEST_F(ServedProcess, MeasuresAMachineThatRuns) {
+  Controller controller(folder_);
+  start(controller, "loop");
+  const auto measure = [&] {
+    return controller.ask([](auto& request) { request.mutable_get_measurements(); }).measurements();
+  };
+  const proto::Measurements first = measure();
+  proto::Measurements second = measure();
+  const auto deadline = Clock::now() + kPatience;
+  while (second.process_time_ns() < first.process_time_ns() + 20'000'000 &&
+         Clock::now() < deadline) {
+    second = measure();
+  }
+  EXPECT_EQ(second.version(), 1U);
+  EXPECT_GT(second.measured_at_ns(), first.measured_at_ns());
+  EXPECT_GE(second.process_time_ns(), first.process_time_ns() + 20'000'000);
+  ASSERT_EQ(second.processors_size(), 1);
+  EXPECT_GT(second.processors(0).time_ns(), first.processors(0).time_ns());
+  EXPECT_LE(second.processors(0).time_ns(), second.process_time_ns() + 1'000'000'000);
+  EXPECT_GT(second.exits().at("port_write"), 0U);
+  EXPECT_EQ(second.queues_size(), 0);
+}
+
 TEST_F(ServedProcess, ClosesAConnectionThatBreaksTheProtocolAndServesTheOthers) {
   Controller good(folder_);
   start(good, "loop");

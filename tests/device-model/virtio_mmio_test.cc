@@ -295,6 +295,29 @@ TEST_F(VirtioMmioTest, DoorbellsStartTheWork) {
             "virtio-entropy0: a doorbell twice at 0xd0001050");
 }
 
+TEST_F(VirtioMmioTest, ItsBusTellsWhenItsDriverWasFirstReady) {
+  EXPECT_FALSE(harness_.bus().driver_times().at(0));
+  harness_.start();
+  const auto first = harness_.bus().driver_times().at(0);
+  EXPECT_TRUE(first);
+  harness_.write(0x70, 0);
+  harness_.start();
+  EXPECT_EQ(harness_.bus().driver_times().at(0), first);
+}
+
+TEST_F(VirtioMmioTest, ItsBusTellsOfItsQueues) {
+  harness_.start();
+  const auto figures = [this] { return harness_.bus().queue_figures().at(0); };
+  EXPECT_EQ(figures().address, kVirtioAddress);
+  EXPECT_EQ(figures().completed, 0U);
+  offer_buffer();
+  EXPECT_EQ(figures().waiting, 1);
+  harness_.notify(0);
+  EXPECT_EQ(figures().waiting, 0);
+  EXPECT_EQ(figures().in_flight, 0);
+  EXPECT_EQ(figures().completed, 1U);
+}
+
 TEST(VirtioBus, PlacesDevicesInOrder) {
   Harness harness;
   for (std::size_t i = 0; i < kMaximumVirtioDevices; ++i) {

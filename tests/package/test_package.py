@@ -39,8 +39,8 @@ class Contents(unittest.TestCase):
 
     def test_the_libraries_are_required(self):
         depends = self.field("ensemble", "Depends")
-        for library in ("libc6 (>=", "libgrpc++1", "libprotobuf32 (", "libslirp0 (", "libsqlite3-0 (", "libsystemd0",
-                        "libyaml-cpp0"):
+        for library in ("libc6 (>=", "libgrpc++1", "libprotobuf32 (", "libprometheus-cpp-pull1.0 (", "libslirp0 (",
+                        "libsqlite3-0 (", "libsystemd0", "libyaml-cpp0"):
             self.assertIn(library, depends)
 
     def test_what_hosts_without_kvm_need_is_recommended(self):

@@ -11,7 +11,7 @@ from harness import PATIENCE, SOURCE, ensemble, environment, run, unpacked
 TOUR = (SOURCE / "docs/tour.md").read_text(encoding="utf-8")
 # What a user meets in the first ten minutes.
 SHOWN = {"run", "profile list", "profile validate", "doctor", "up", "ls", "exec", "push", "pull", "attach", "logs",
-         "events", "inspect", "pause", "resume", "stop", "start", "rm", "completion"}
+         "events", "inspect", "pause", "resume", "stop", "start", "rm", "top", "completion"}
 
 
 def terminal():

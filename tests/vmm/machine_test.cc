@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "guest_machine.h"
 #include "test_support.h"
 
@@ -380,6 +383,26 @@ TEST_F(MachineTest, RefusesDamagedVCpuState) {
     StateReader whole(writer.data());
     EXPECT_TRUE(component->restore(whole, 1)) << component->state_tag();
   }
+}
+
+TEST_F(MachineTest, TellsTheProcessorTimeOfEachVCpu) {
+  GuestMachine guest(GUEST(count), 2);  // Processor 0 counts, and 1 was never woken.
+  const auto time = [&](unsigned vcpu) { return guest.machine->processor_time(vcpu); };
+  EXPECT_EQ(time(0).count(), 0);
+  take(guest.machine->start());
+  const auto enough = std::chrono::milliseconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (time(0) < enough && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GE(time(0), enough);
+  EXPECT_LT(time(1), time(0));
+  const auto before = time(0);
+  guest.machine->stop({.kind = StopReason::Kind::kStoppedFromOutside, .detail = ""});
+  guest.machine->wait();
+  const auto after = time(0);  // Its thread has ended.
+  EXPECT_GE(after, before);
+  EXPECT_EQ(time(0), after);
 }
 
 TEST_F(MachineTest, RefusesImpossibleOptions) {

@@ -101,6 +101,27 @@ TEST_F(VirtqueueTest, CarriesData) {
   EXPECT_EQ(queue_.in_flight(), 0);
 }
 
+TEST_F(VirtqueueTest, CountsWhatWaitsAndWhatIsDone) {
+  EXPECT_EQ(queue_.waiting(), 0);
+  enable();
+  driver_.offer_chain({{kData, 4, true}});
+  driver_.offer_chain({{kData, 4, true}});
+  EXPECT_EQ(queue_.waiting(), 2);
+  DescriptorChain chain = pop();
+  EXPECT_EQ(queue_.waiting(), 1);
+  EXPECT_EQ(queue_.completed(), 0U);
+  queue_.push(std::move(chain), 4);
+  queue_.put_back(pop());
+  EXPECT_EQ(queue_.waiting(), 1);
+  EXPECT_EQ(queue_.completed(), 1U);
+  // An index that no driver may have.
+  memory_.store<uint16_t>(driver_.addresses().available + 2, 60'000).value();
+  EXPECT_EQ(queue_.waiting(), kSize);
+  queue_.reset();
+  EXPECT_EQ(queue_.waiting(), 0);
+  EXPECT_EQ(queue_.completed(), 1U);
+}
+
 TEST_F(VirtqueueTest, FollowsIndirectTables) {
   enable();
   const std::vector<DriverQueue::Buffer> buffers = {{kData, 16, false}, {kData + 64, 32, true}};

@@ -1,4 +1,3 @@
-#include <google/protobuf/util/time_util.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -6,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "control/daemon/device_record.h"
+#include "control/daemon/device_metrics.h"
 #include "control/daemon/services/calls.h"
 #include "control/daemon/services/services.h"
 #include "control/ensemble/v1/host.grpc.pb.h"
@@ -20,7 +19,6 @@ namespace {
 
 using Context = grpc::CallbackServerContext;
 using Unary = grpc::ServerUnaryReactor;
-using google::protobuf::util::TimeUtil;
 
 std::uint64_t available_memory() {
   const auto text = read_small_file("/proc/meminfo");
@@ -29,27 +27,6 @@ std::uint64_t available_memory() {
   return at == std::string::npos
              ? 0
              : std::strtoull(text->c_str() + at + std::string_view(kKey).size(), nullptr, 10) << 10;
-}
-
-// Processor time of a process: fields 14 and 15 of its stat file, in ticks.
-google::protobuf::Duration processor_time(std::uint32_t process) {
-  const auto text = read_small_file(fmt::format("/proc/{}/stat", process));
-  // Behind the name, which may hold anything.
-  const std::size_t name_end = text ? text->rfind(')') : std::string::npos;
-  if (name_end == std::string::npos) {
-    return {};
-  }
-  const char* at = text->c_str() + name_end + 1;
-  constexpr int kFieldsBetween = 11;
-  for (int field = 0; field < kFieldsBetween && *at != '\0'; ++field) {
-    at = at + 1 + std::string_view(at + 1).find(' ');
-  }
-  char* rest = nullptr;
-  const std::uint64_t user = std::strtoull(at, &rest, 10);
-  const std::uint64_t system = std::strtoull(rest, nullptr, 10);
-  const long ticks_per_second = ::sysconf(_SC_CLK_TCK);
-  return TimeUtil::MillisecondsToDuration(static_cast<std::int64_t>(user + system) * 1000 /
-                                          ticks_per_second);
 }
 
 class HostService final : public v1::Host::CallbackService {
@@ -69,23 +46,14 @@ class HostService final : public v1::Host::CallbackService {
         done(std::unexpected(device.error()));
         return;
       }
-      v1::DeviceMetrics metrics;
-      metrics.set_name((*device)->record().name());
-      const v1::DeviceStatus& status = (*device)->record().status();
-      if (status.engine() != v1::ENGINE_LIBVIRT) {  // QEMU is another process.
-        *metrics.mutable_processor_time() = processor_time(status.process_id());
-      }
+      const v1::Device record = (*device)->record();
       (*device)->measure(
-          [metrics, done](const ApiResult<ensemble::vmm::v1::Measurements>& measured) mutable {
-            if (!measured) {
+          [record, done](const ApiResult<ensemble::vmm::v1::Measurements>& measured) {
+            if (measured) {
+              done(metrics_of(record, *measured));
+            } else {
               done(std::unexpected(measured.error()));
-              return;
             }
-            *metrics.mutable_time() = now();
-            metrics.set_touched_bytes(measured->memory().guest_touched_kib() << 10);
-            metrics.set_overhead_bytes(measured->memory().vmm_rss_kib() << 10);
-            *metrics.mutable_exits() = measured->exits();
-            done(std::move(metrics));
           });
     });
   }

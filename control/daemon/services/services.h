@@ -18,5 +18,6 @@ std::unique_ptr<grpc::Service> make_logs_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_profiles_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_host_service(ServiceContext& context);
 std::unique_ptr<grpc::Service> make_input_service(ServiceContext& context);
+std::unique_ptr<grpc::Service> make_metrics_service(ServiceContext& context);
 
 }  // namespace ensemble::control

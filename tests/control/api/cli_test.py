@@ -168,6 +168,6 @@ class Verbs(DaemonTest):
     def test_every_verb_explains_itself(self):
         overview = self.run_program("--help").stdout
         for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "exec",
-                     "push", "pull", "logs", "events"):
+                     "push", "pull", "logs", "events", "top"):
             self.assertIn(f"\n  {verb} ", overview)
             self.assertIn(f"ensemble {verb}", self.run_program(verb, "--help").stdout)

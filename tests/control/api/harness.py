@@ -14,8 +14,8 @@ import grpc
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
 
 from ensemble.v1 import (console_pb2_grpc, device_pb2, devices_pb2, devices_pb2_grpc, errors_pb2,
-                         exec_pb2_grpc, files_pb2_grpc, host_pb2_grpc, input_pb2_grpc, logs_pb2_grpc, operations_pb2,
-                         operations_pb2_grpc, profiles_pb2_grpc)
+                         exec_pb2_grpc, files_pb2_grpc, host_pb2_grpc, input_pb2_grpc, logs_pb2_grpc,
+                         metrics_pb2_grpc, operations_pb2, operations_pb2_grpc, profiles_pb2_grpc)
 
 DAEMON = os.environ["ENSEMBLED"]
 GUESTS = os.environ["ENSEMBLE_TEST_GUESTS"]
@@ -89,6 +89,7 @@ class Client:
         self.exec = exec_pb2_grpc.ExecStub(self.channel)
         self.files = files_pb2_grpc.FilesStub(self.channel)
         self.logs = logs_pb2_grpc.LogsStub(self.channel)
+        self.metrics = metrics_pb2_grpc.MetricsStub(self.channel)
         self.profiles = profiles_pb2_grpc.ProfilesStub(self.channel)
         self.host = host_pb2_grpc.HostStub(self.channel)
         self.input = input_pb2_grpc.InputStub(self.channel)

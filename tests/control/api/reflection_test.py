@@ -83,7 +83,7 @@ class Reflected:
 class Reflection(DaemonTest):
     def test_all_services_are_named(self):
         self.assertLessEqual({f"ensemble.v1.{name}" for name in ("Devices", "Operations", "Console", "Exec",
-                                                                 "Files", "Logs", "Profiles", "Host")} | {"grpc.health.v1.Health"},
+                                                                 "Files", "Logs", "Metrics", "Profiles", "Host")} | {"grpc.health.v1.Health"},
                              Reflected(self.client.channel).services())
 
     def test_a_device_can_be_made_started_and_deleted(self):
@@ -92,6 +92,8 @@ class Reflection(DaemonTest):
             "deviceId": "one", "device": {"labels": {"a": "b"}, "spec": {
                 "profile": "watch", "kernel": f"{GUESTS}/loop.elf", "memoryBytes": str(32 << 20)}}})
         self.assertEqual(made["status"]["state"], "DEVICE_STATE_CREATED")
+        metrics, = client.call("ensemble.v1.Metrics/ListDeviceMetrics", {"filter": "a=b"})["metrics"]
+        self.assertEqual((metrics["name"], metrics["uid"]), ("devices/one", made["uid"]))
         for verb, request in (("Start", {}), ("Stop", {}), ("Delete", {})):
             operation = client.call(f"ensemble.v1.Devices/{verb}Device", {"name": "devices/one", **request})
             ended = client.call("ensemble.v1.Operations/WaitOperation", {"name": operation["name"], "timeout": "30s"})

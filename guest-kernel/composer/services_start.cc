@@ -36,9 +36,17 @@ Status Services::start_on_demand(std::size_t index) {
 }
 
 std::uint64_t Services::pages_on_demand() const {
-  const auto count = std::count_if(services_.begin(), services_.end(),
-                                   [](const Service& service) { return service.kind->on_demand; });
-  return static_cast<std::uint64_t>(count) * (kDomainPages + kPagesPerService);
+  std::uint64_t pages = 0;
+  for (std::size_t index = 0; index < domains_.size(); ++index) {
+    // One that runs has what all its services need.
+    const auto count = std::count_if(services_.begin(), services_.end(), [index](const Service& s) {
+      return s.domain == index && s.kind->on_demand;
+    });
+    if (count != 0 && !domains_[index].running) {
+      pages += kDomainPages + static_cast<std::uint64_t>(count) * kPagesPerService;
+    }
+  }
+  return pages;
 }
 
 void Services::start_first(Service& service) {

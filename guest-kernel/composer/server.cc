@@ -20,9 +20,8 @@ using guest::Status;
 constexpr std::string_view kProgram = "linux/server";
 constexpr std::uint64_t kSlots = 4096;
 constexpr Slot kFirstGivenSlot = 16;
-// Kernel memory that the composer keeps, to start drivers later and again: for all, and for each.
-constexpr std::uint64_t kReservePages = 32;
-constexpr std::uint64_t kReservePagesPerDriver = 16;
+// Kernel memory that the composer keeps beside what it needs to start drivers later.
+constexpr std::uint64_t kReservePages = 64;
 
 constexpr std::uint64_t page_up(std::uint64_t value) {
   return (value + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
@@ -71,7 +70,7 @@ Status LinuxServer::create_domain() {
     return used.error();
   }
   const std::uint64_t free_pages = ((*used)[1] - (*used)[0]) / abi::kPageSize;
-  const std::uint64_t reserve = kReservePages + kReservePagesPerDriver * services_->all().size();
+  const std::uint64_t reserve = kReservePages + services_->pages_to_start();
   if (free_pages <= reserve) {
     return Status::kNoMemory;
   }

@@ -79,6 +79,8 @@ class Services {
   // Starts service `index`, and before it that of its bus. Again does nothing. kBadState: its
   // driver cannot run.
   guest::Status start_on_demand(std::size_t index);
+  // Kernel memory that the domains take which do not run yet, in pages.
+  std::uint64_t pages_to_start() const;
 
   // The service that the Linux server's console is, or nullptr.
   const Service* console() const { return console_; }

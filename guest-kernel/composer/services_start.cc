@@ -35,6 +35,15 @@ Status Services::start_on_demand(std::size_t index) {
              : Status::kOk;
 }
 
+std::uint64_t Services::pages_to_start() const {
+  std::uint64_t pages = 0;
+  for (const ServiceDomain& domain : domains_) {
+    // One that runs has what all its drivers need.
+    pages += domain.running ? 0 : kDomainPages + domain.services * kPagesPerService;
+  }
+  return pages;
+}
+
 void Services::start_first(Service& service) {
   service.wanted = true;
   service.record->state = guest::DeviceState::kStarting;

@@ -345,8 +345,12 @@ Result<std::string> AssembledMachine::finished_manifest(
 }
 
 Result<void> AssembledMachine::start() {
-  started_ = std::chrono::steady_clock::now();
-  return machine_->start();
+  const auto now = std::chrono::steady_clock::now();
+  auto started = machine_->start();
+  if (started) {
+    started_ = now;
+  }
+  return started;
 }
 
 proto::Measurements AssembledMachine::measure(const proto::Configuration& configuration) const {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
@@ -165,6 +166,9 @@ class VirtioPlaces {
 
   proto::Device& add(const char* name, std::uint32_t device_id, const char* role = "") {
     const std::size_t index = machine_.virtio.size();
+    const auto before =
+        std::ranges::count(machine_.virtio, std::string_view(name),
+                           [](const device::VirtioNode& node) { return node.name; });
     const device::VirtioNode node{.name = name,
                                   .device_id = device_id,
                                   .address = device::kVirtioAddress + index * device::kVirtioStride,
@@ -172,7 +176,9 @@ class VirtioPlaces {
                                   .role = role};
     machine_.virtio.push_back(node);
     proto::Device& device = *configuration_.add_devices();
-    device.set_name(fmt::format("virtio-{}", name));
+    // Names tell devices apart, in messages and figures.
+    device.set_name(before == 0 ? fmt::format("virtio-{}", name)
+                                : fmt::format("virtio-{}-{}", name, before + 1));
     device.set_address(node.address);
     device.set_gsi(node.gsi);
     return device;

@@ -2,6 +2,7 @@
 
 #include <linux/input-event-codes.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace ensemble::device {
@@ -13,11 +14,21 @@ constexpr std::uint16_t kVersion = 0x100;
 // What `product` of struct input_id says.
 enum Product : std::uint16_t { kButtons = 1, kTouch, kCrown, kKeyboardDock };
 
+// As much of a text in UTF-8 as the device can tell, without half a character.
+std::string fitting(const std::string& text) {
+  std::size_t size = std::min(text.size(), InputDescription::kLongestText);
+  while (size < text.size() && size > 0 &&
+         (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) {
+    --size;
+  }
+  return text.substr(0, size);
+}
+
 InputDescription describe(const Profile& product, const std::string& what, Product number,
                           const std::string& serial) {
   InputDescription input;
-  input.name = (product.model + " " + what).substr(0, InputDescription::kLongestText);
-  input.serial = serial.substr(0, InputDescription::kLongestText);
+  input.name = fitting(product.model + " " + what);
+  input.serial = fitting(serial);
   input.bus = kBusHost;
   input.vendor = kVendor;
   input.product = number;

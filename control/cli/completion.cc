@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "device-model/profile_loader.h"
+
 namespace ensemble::control {
 namespace {
 
@@ -284,6 +286,13 @@ std::string completion_script(const CommandDescription& command, Shell shell) {
       break;
   }
   return fish_script(places);
+}
+
+int print_profiles() {
+  for (const device::ProfileEntry& profile : device::list_profiles()) {
+    fmt::print("{}\n", profile.name);
+  }
+  return 0;
 }
 
 }  // namespace ensemble::control

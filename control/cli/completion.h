@@ -12,4 +12,7 @@ enum class Shell { kBash, kZsh, kFish };
 // names of devices and profiles, which it asks the command for by its hidden verb `names`.
 std::string completion_script(const CommandDescription& command, Shell shell);
 
+// Prints the names of all profiles, one a line, for such scripts. Returns 0.
+int print_profiles();
+
 }  // namespace ensemble::control

@@ -24,7 +24,6 @@
 #include "control/cli/top_command.h"
 #include "control/daemon_paths.h"
 #include "control/manual_page.h"
-#include "device-model/profile_loader.h"
 
 namespace ensemble::control {
 namespace {
@@ -37,13 +36,6 @@ constexpr const char* kWithoutDaemon[] = {"token", "completion", "manual"};
 int complain(const std::string& message) {
   fmt::print(stderr, "ensemble: {}\n", message);
   return kFailed;
-}
-
-int print_profiles() {
-  for (const device::ProfileEntry& profile : device::list_profiles()) {
-    fmt::print("{}\n", profile.name);
-  }
-  return 0;
 }
 
 // The verbs, their options and what they do.

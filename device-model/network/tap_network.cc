@@ -59,6 +59,11 @@ Result<std::unique_ptr<TapNetwork>> TapNetwork::create(vmm::EventLoop& loop,
                     name),
         error));
   }
+  // An interface keeps what its last user could take.
+  if (::ioctl(tap.get(), TUNSETOFFLOAD, 0) != 0) {
+    return std::unexpected(
+        Error::from_errno(fmt::format("cannot switch off offloads of '{}'", name), errno));
+  }
   const auto mtu = mtu_of(name);
   if (!mtu) {
     return std::unexpected(mtu.error());

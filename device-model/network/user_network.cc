@@ -43,19 +43,37 @@ in_addr address(std::uint32_t value) {
   return {.s_addr = htonl(value)};
 }
 
+constexpr std::size_t kIp = 14;  // An IPv4 header's place in a frame.
+
+std::byte byte_of(std::span<const std::byte> frame, std::size_t offset) {
+  return offset < frame.size() ? frame[offset] : std::byte{0};
+}
+
+bool is_ipv4(std::span<const std::byte> frame) {
+  constexpr std::size_t kType = 12;
+  return byte_of(frame, kType) == std::byte{8} && byte_of(frame, kType + 1) == std::byte{0};
+}
+
+// A part of an IPv4 packet (RFC 791, 3.1).
+bool is_fragment(std::span<const std::byte> frame) {
+  constexpr std::size_t kOffset = kIp + 6;
+  constexpr std::byte kMoreAndOffset{0x3F};
+  return is_ipv4(frame) && ((byte_of(frame, kOffset) & kMoreAndOffset) != std::byte{0} ||
+                            byte_of(frame, kOffset + 1) != std::byte{0});
+}
+
 // Whether libslirp may open a socket for a frame: anything of IPv4 but the later part of a TCP
 // connection.
 bool may_open_socket(std::span<const std::byte> frame) {
-  constexpr std::size_t kType = 12, kIp = 14, kProtocol = kIp + 9, kTcpFlags = 13;
+  constexpr std::size_t kProtocol = kIp + 9, kTcpFlags = 13;
   constexpr std::byte kTcp{6}, kSynchronize{2};
-  const auto at = [&](std::size_t offset) {
-    return offset < frame.size() ? frame[offset] : std::byte{0};
-  };
-  if (at(kType) != std::byte{8} || at(kType + 1) != std::byte{0}) {
+  if (!is_ipv4(frame)) {
     return false;
   }
-  const std::size_t tcp = kIp + 4 * std::to_integer<std::size_t>(at(kIp) & std::byte{15});
-  return at(kProtocol) != kTcp || (at(tcp + kTcpFlags) & kSynchronize) != std::byte{0};
+  const std::size_t tcp =
+      kIp + 4 * std::to_integer<std::size_t>(byte_of(frame, kIp) & std::byte{15});
+  return byte_of(frame, kProtocol) != kTcp ||
+         (byte_of(frame, tcp + kTcpFlags) & kSynchronize) != std::byte{0};
 }
 
 SlirpConfig configuration(std::uint16_t mtu) {
@@ -92,9 +110,13 @@ const SlirpCb& UserNetwork::callbacks() {
     result.timer_new = [](SlirpTimerCb, void*, void*) -> void* { return nullptr; };
     result.timer_free = [](void*, void*) {};
     result.timer_mod = [](void*, std::int64_t, void*) {};
-    // What is open is found out at each plan().
-    result.register_poll_fd = [](int, void*) {};
-    result.unregister_poll_fd = [](int, void*) {};
+    // One that libslirp waits for nothing of is open all the same, and missing from plan().
+    result.register_poll_fd = [](int fd, void* self) {
+      static_cast<UserNetwork*>(self)->open_.insert(fd);
+    };
+    result.unregister_poll_fd = [](int fd, void* self) {
+      static_cast<UserNetwork*>(self)->open_.erase(fd);
+    };
     result.notify = [](void*) {};
     return result;
   }();
@@ -144,7 +166,9 @@ void UserNetwork::set_readable_handler(std::function<void()> readable) {
 }
 
 void UserNetwork::send(std::span<const std::byte> frame) {
-  if (plans_of_.size() >= kMostSockets && may_open_socket(frame)) {
+  // libslirp puts packets together from any number of parts, and bounds neither memory nor time.
+  if (is_fragment(frame) ||
+      (std::max(plans_of_.size(), open_.size()) >= kMostSockets && may_open_socket(frame))) {
     return;
   }
   slirp_.input(network_, reinterpret_cast<const std::uint8_t*>(frame.data()),

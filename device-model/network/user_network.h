@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "device-model/network/slirp_library.h"
@@ -27,7 +28,8 @@ namespace ensemble::device {
 //
 // libslirp runs on the event loop, with the device lock held, and never blocks. While the guest has
 // no connection no timer runs. Frames that the guest does not take in time wait here, up to a
-// bound: beyond half of it sockets are left alone, and beyond all of it frames are lost.
+// bound: beyond half of it sockets are left alone, and beyond all of it frames are lost. Packets
+// that the guest sends in parts are lost: its MTU is what it may send.
 class UserNetwork final : public NetworkBackend {
  public:
   static constexpr std::size_t kMostQueuedBytes = 2 << 20;
@@ -72,6 +74,7 @@ class UserNetwork final : public NetworkBackend {
   std::vector<Polled> polled_;   // As of the latest plan().
   std::unordered_map<int, std::uint64_t> plans_of_;  // What is in sockets_, and when last planned.
   std::uint64_t plan_ = 0;
+  std::unordered_set<int> open_;  // Sockets of libslirp's, whether it waits for them or not.
   bool held_back_ = false;  // Too many frames wait: sockets are left alone.
 
   std::deque<std::vector<std::byte>> frames_;  // For the guest.

@@ -91,6 +91,22 @@ class GuestStack {
     return frame + payload;
   }
 
+  // An IPv4 frame in two parts, of which the first has `size` bytes of content.
+  static std::pair<std::string, std::string> in_parts(const std::string& frame, std::size_t size) {
+    const auto part = [&frame](std::size_t begin, std::size_t end, bool more) {
+      iphdr header;
+      std::memcpy(&header, frame.data() + ETHER_HDR_LEN, sizeof(header));
+      const std::string content =
+          frame.substr(ETHER_HDR_LEN + sizeof(header)).substr(begin, end - begin);
+      header.tot_len = htons(static_cast<std::uint16_t>(sizeof(header) + content.size()));
+      header.frag_off = htons(static_cast<std::uint16_t>(begin / 8 | (more ? 0x2000 : 0)));
+      header.check = 0;
+      header.check = checksum(bytes(header));
+      return frame.substr(0, ETHER_HDR_LEN) + bytes(header) + content;
+    };
+    return {part(0, size, true), part(size, frame.size(), false)};
+  }
+
   // `operation`: 1 asks, 2 answers.
   static std::string arp(std::uint16_t operation, std::uint32_t source, std::uint32_t target) {
     const std::string mac(reinterpret_cast<const char*>(kMac.data()), kMac.size());

@@ -53,19 +53,39 @@ TEST_F(UserNetworkTest, AnswersForItsGateway) {
   EXPECT_EQ(answer.substr(28, 4), std::string("\x0A\0\2\2", 4));
 }
 
-TEST_F(UserNetworkTest, GivesAnAddressByDhcp) {
+// A request for an address (RFC 2131).
+std::string dhcp_discover() {
   std::string discover(300, '\0');
   discover.replace(0, 8, "\1\1\6\0\x12\x34\x56\x78", 8);
   discover.replace(28, 6, reinterpret_cast<const char*>(GuestStack::kMac.data()), 6);
   discover.replace(236, 8, "\x63\x82\x53\x63\x35\1\1\xFF", 8);
-  guest_.send(GuestStack::udp(0, 68, INADDR_BROADCAST, 67, discover));
-  const std::string answer = guest_.receive([](const std::string& frame) {
-    return frame.size() > 300 && frame.substr(36, 2) == std::string("\0\x44", 2);
-  });
+  return GuestStack::udp(0, 68, INADDR_BROADCAST, 67, discover);
+}
+
+bool is_dhcp_answer(const std::string& frame) {
+  return frame.size() > 300 && frame.substr(36, 2) == std::string("\0\x44", 2);
+}
+
+TEST_F(UserNetworkTest, GivesAnAddressByDhcp) {
+  guest_.send(dhcp_discover());
+  const std::string answer = guest_.receive(is_dhcp_answer);
   ASSERT_FALSE(answer.empty());
   const std::string offer = answer.substr(42);
   EXPECT_EQ(offer.substr(4, 4), "\x12\x34\x56\x78");
   EXPECT_EQ(offer.substr(16, 4), std::string("\x0A\0\2\x0F", 4));
+}
+
+// Parts of packets are not kept until the rest comes: there is no bound to what they would take.
+TEST_F(UserNetworkTest, TakesNoPacketsInParts) {
+  const auto [first, second] = GuestStack::in_parts(dhcp_discover(), 64);
+  guest_.send(first);
+  guest_.send(second);
+  guest_.send(GuestStack::arp(1, GuestStack::kAddress, GuestStack::kGateway));
+  const std::string answer = guest_.receive([](const std::string& frame) {
+    return is_dhcp_answer(frame) || (frame.substr(12, 2) == "\x08\x06" && frame[21] == 2);
+  });
+  ASSERT_FALSE(answer.empty());
+  EXPECT_FALSE(is_dhcp_answer(answer));
 }
 
 TEST_F(UserNetworkTest, CarriesAConnectionToTheHost) {
@@ -97,7 +117,8 @@ TEST_F(UserNetworkTest, CarriesAConnectionToTheHost) {
     got += segment.data;
     ended = (segment.header.th_flags & (TH_FIN | TH_RST)) != 0;
   }
-  listener_ = {};
+  // Wakes who still accepts.
+  ::shutdown(listener_.get(), SHUT_RDWR);
   server.join();
   EXPECT_EQ(asked, "question");
   EXPECT_EQ(got.size(), kSize);

@@ -417,9 +417,7 @@ void AssembledMachine::measure_boot(proto::Boot& boot, std::uint64_t process_sta
   });
   if (first != drivers.end() && *first) {
     boot.set_first_driver_us(microseconds(*first));
-  }
-  if (!drivers.empty() && std::ranges::all_of(drivers, &Time::has_value)) {
-    boot.set_all_drivers_us(microseconds(*std::ranges::max_element(drivers)));
+    boot.set_last_driver_us(microseconds(*std::ranges::max_element(drivers)));
   }
 }
 

@@ -80,8 +80,7 @@ std::string boot_of(const v1::BootMetrics& boot) {
   const auto in_ms = [](const char* phase, const google::protobuf::Duration& time) {
     return fmt::format("{} {}ms", phase, TimeUtil::DurationToMilliseconds(time));
   };
-  return boot.has_all_drivers()       ? in_ms("drivers", boot.all_drivers())
-         : boot.has_first_driver()    ? in_ms("driver", boot.first_driver())
+  return boot.has_last_driver()       ? in_ms("drivers", boot.last_driver())
          : boot.has_machine_started() ? in_ms("machine", boot.machine_started())
                                       : "-";
 }

@@ -41,8 +41,8 @@ v1::BootMetrics boot_of(const proto::Boot& from) {
   if (from.has_first_driver_us()) {
     *boot.mutable_first_driver() = from_us(from.first_driver_us());
   }
-  if (from.has_all_drivers_us()) {
-    *boot.mutable_all_drivers() = from_us(from.all_drivers_us());
+  if (from.has_last_driver_us()) {
+    *boot.mutable_last_driver() = from_us(from.last_driver_us());
   }
   return boot;
 }

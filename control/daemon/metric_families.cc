@@ -114,7 +114,7 @@ class DeviceFamilies {
     const std::pair<const char*, const google::protobuf::Duration*> phases[] = {
         {"machine_started", boot.has_machine_started() ? &boot.machine_started() : nullptr},
         {"first_driver", boot.has_first_driver() ? &boot.first_driver() : nullptr},
-        {"all_drivers", boot.has_all_drivers() ? &boot.all_drivers() : nullptr}};
+        {"last_driver", boot.has_last_driver() ? &boot.last_driver() : nullptr}};
     for (const auto& [phase, time] : phases) {
       if (time != nullptr) {
         add(boot_, with(labels, "phase", phase), seconds(*time));

@@ -75,7 +75,7 @@ class UserNetwork final : public NetworkBackend {
   std::unordered_map<int, std::uint64_t> plans_of_;  // What is in sockets_, and when last planned.
   std::uint64_t plan_ = 0;
   std::unordered_set<int> open_;  // Sockets of libslirp's, whether it waits for them or not.
-  bool held_back_ = false;  // Too many frames wait: sockets are left alone.
+  bool held_back_ = false;        // Too many frames wait: sockets are left alone.
 
   std::deque<std::vector<std::byte>> frames_;  // For the guest.
   std::size_t queued_bytes_ = 0;

@@ -71,21 +71,19 @@ class Controller {
       return "it cannot have a timer";
     }
     reset();
+    // Of an earlier run of this driver, which may have ended before it did so.
+    driver_->acknowledge_interrupt();
     driver_->add_property("fifo", depth);
     return nullptr;
   }
 
   [[noreturn]] void run() {
-    const guest::Receiver receiver = driver_->receiver();
     for (;;) {
-      const auto received = receiver.wait();
-      if (!received) {
-        driver_->fail(guest::status_name(received.error()));
-      }
-      if (!received->is_notification()) {
-        accept(*received);
+      const guest::Received received = driver_->receive();
+      if (!received.is_notification()) {
+        accept(received);
       } else {
-        handle_signals(received->signals());
+        handle_signals(received.signals());
       }
       while (!is_busy_ && !callers_.empty()) {
         begin();
@@ -117,8 +115,8 @@ class Controller {
     }
   }
 
-  static void answer(std::uint64_t token, I2cStatus status) {
-    guest::reply(token, {{static_cast<std::uint64_t>(status)}});
+  void answer(std::uint64_t token, I2cStatus status) {
+    driver_->reply(token, {{static_cast<std::uint64_t>(status)}});
   }
 
   // All settings, and nothing in the FIFOs.
@@ -129,6 +127,8 @@ class Controller {
     registers_[kEnable] = 1;
     target_ = ~std::uint64_t{0};
   }
+
+  void arm() { guest::arm_timer(timer_, guest::tsc_at(guest::time_page(), deadline_)); }
 
   // Puts the oldest caller's transfer into the FIFO.
   void begin() {
@@ -142,7 +142,7 @@ class Controller {
     std::memcpy(bytes.data(), &caller.request.word[1], bytes.size());
     is_busy_ = true;
     deadline_ = guest::monotonic_ns() + kTimeLimit;
-    guest::arm_timer(timer_, guest::tsc_at(guest::time_page(), deadline_));
+    arm();
     for (std::uint64_t i = 0; i < count; ++i) {
       const bool reads = i >= caller.written();
       const bool turns = reads && i == caller.written() && i != 0;
@@ -160,12 +160,17 @@ class Controller {
       driver_->acknowledge_interrupt();
     }
     // One of an earlier transfer may come late. On a busy host so may the interrupt.
-    if ((signals & kTimerSignal) != 0 && is_busy_ && guest::monotonic_ns() >= deadline_) {
-      look();
-      if (is_busy_) {
-        reset();
-        finish(I2cStatus::kTimedOut);
-      }
+    if ((signals & kTimerSignal) == 0 || !is_busy_) {
+      return;
+    }
+    if (guest::monotonic_ns() < deadline_) {
+      arm();
+      return;
+    }
+    look();
+    if (is_busy_) {
+      reset();
+      finish(I2cStatus::kTimedOut);
     }
   }
 
@@ -200,7 +205,7 @@ class Controller {
     }
     guest::arm_timer(timer_, 0);
     is_busy_ = false;
-    guest::reply(callers_[0].token, message);
+    driver_->reply(callers_[0].token, message);
     callers_.erase_first();
   }
 

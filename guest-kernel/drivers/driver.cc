@@ -1,5 +1,6 @@
 #include "guest-kernel/drivers/driver.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "guest-kernel/lib/format.h"
@@ -27,9 +28,33 @@ void Driver::running() {
   std::atomic_ref(info_->status.state).store(guest::DriverState::kRunning);
 }
 
+guest::Received Driver::receive() {
+  const auto received = receiver().wait();
+  if (!received) {
+    fail(guest::status_name(received.error()));
+  }
+  if (!received->is_notification()) {
+    waiting_.push_back(received->token);
+  }
+  return *received;
+}
+
+void Driver::reply(std::uint64_t token, const guest::Message& answer) {
+  std::uint64_t* const place = std::find(waiting_.begin(), waiting_.end(), token);
+  if (place != waiting_.end()) {
+    *place = waiting_[0];
+    waiting_.erase_first();
+  }
+  guest::reply(token, answer);
+}
+
 void Driver::fail(std::string_view message) {
   guest::copy_text(info_->status.message, message);
   std::atomic_ref(info_->status.state).store(guest::DriverState::kFailed);
+  // The nucleus lets them wait for as long as the domain is there.
+  for (const std::uint64_t token : waiting_) {
+    guest::reply(token, {{static_cast<std::uint64_t>(guest::DeviceStatus::kDeviceError)}});
+  }
   signal_supervisor();
   guest::exit_thread();
 }

@@ -7,6 +7,7 @@
 
 #include "guest-kernel/drivers/driver_protocol.h"
 #include "guest-kernel/lib/device_protocol.h"
+#include "guest-kernel/lib/fixed_vector.h"
 #include "guest-kernel/lib/start_info.h"
 
 namespace driver {
@@ -27,33 +28,27 @@ class Driver {
   // Shown by /bin/devices; before running().
   void add_property(std::string_view name, std::uint64_t value);
   void running();
-  // Tells the supervisor, and ends the thread.
+  // Answers the callers that wait with an error, tells the supervisor, and ends the thread.
   [[noreturn]] void fail(std::string_view message);
 
   void signal_client() const { guest::signal(info_->slot_of(guest::Role::kClient)); }
   void signal_supervisor() const { guest::signal(info_->slot_of(guest::Role::kSupervisor)); }
 
+  // Blocks for the next call, which reply() has to answer, or notification.
+  guest::Received receive();
+  void reply(std::uint64_t token, const guest::Message& answer);
+
   // For drivers that nothing is asked of by a call: gives `work` the signals that came, for good,
   // and the client's at once.
   template <typename Work>
   [[noreturn]] void serve_signals(Work work) {
-    const guest::Receiver port = receiver();
-    std::uint64_t token = 0;
-    guest::Message answer;
     std::uint64_t signals = kClientSignal;
     for (;;) {
       work(signals);
-      const auto received = port.reply_and_wait(token, answer);
-      token = 0;
-      signals = 0;
-      if (!received) {
-        fail(guest::status_name(received.error()));
-      }
-      if (received->is_notification()) {
-        signals = received->signals();
-      } else {
-        token = received->token;
-        answer[0] = static_cast<std::uint64_t>(guest::DeviceStatus::kBadRequest);
+      const guest::Received received = receive();
+      signals = received.is_notification() ? received.signals() : 0;
+      if (!received.is_notification()) {
+        reply(received.token, {{static_cast<std::uint64_t>(guest::DeviceStatus::kBadRequest)}});
       }
     }
   }
@@ -65,7 +60,10 @@ class Driver {
   }
 
  private:
+  static constexpr std::size_t kMostCallers = 64;  // more than any driver keeps waiting
+
   guest::StartInfo* info_;
+  guest::FixedVector<std::uint64_t, kMostCallers> waiting_;  // tokens
 };
 
 // The bytes of a mapped resource.

@@ -85,19 +85,15 @@ class Block {
   }
 
   void run() {
-    const guest::Receiver receiver = driver_->receiver();
     for (;;) {
-      const auto received = receiver.wait();
-      if (!received) {
-        driver_->fail(guest::status_name(received.error()));
-      }
-      if (!received->is_notification()) {
-        if (const auto refused = accept(*received)) {
-          guest::reply(received->token, *refused);
+      const guest::Received received = driver_->receive();
+      if (!received.is_notification()) {
+        if (const auto refused = accept(received)) {
+          driver_->reply(received.token, *refused);
         }
       }
       const bool interrupted =
-          received->is_notification() && (received->signals() & driver::kInterruptSignal) != 0;
+          received.is_notification() && (received.signals() & driver::kInterruptSignal) != 0;
       if (interrupted) {
         transport_->acknowledge_device();
       }
@@ -232,7 +228,7 @@ class Block {
         answer = submit(token, kTypeFlush, 0, {});
       }
       if (answer) {
-        guest::reply(token, *answer);
+        driver_->reply(token, *answer);
       }
     }
     if (queue_.broken()) {

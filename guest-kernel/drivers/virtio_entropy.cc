@@ -41,15 +41,11 @@ class Entropy {
   }
 
   void run() {
-    const guest::Receiver receiver = driver_->receiver();
     for (;;) {
-      const auto received = receiver.wait();
-      if (!received) {
-        driver_->fail(guest::status_name(received.error()));
-      }
-      if (!received->is_notification()) {
-        accept(*received);
-      } else if ((received->signals() & driver::kInterruptSignal) != 0) {
+      const guest::Received received = driver_->receive();
+      if (!received.is_notification()) {
+        accept(received);
+      } else if ((received.signals() & driver::kInterruptSignal) != 0) {
         transport_->acknowledge_device();
         collect();
         transport_->acknowledge_line();
@@ -67,9 +63,9 @@ class Entropy {
   void accept(const guest::Received& call) {
     const std::uint64_t wanted = call.message[0];
     if (wanted == 0 || wanted > guest::kEntropyMaximum) {
-      guest::reply(call.token, failure(DeviceStatus::kBadRequest));
+      driver_->reply(call.token, failure(DeviceStatus::kBadRequest));
     } else if (waiting_ == callers_.size()) {
-      guest::reply(call.token, failure(DeviceStatus::kBusy));
+      driver_->reply(call.token, failure(DeviceStatus::kBusy));
     } else {
       callers_[waiting_++] = {call.token, wanted};
       collect();
@@ -127,7 +123,7 @@ class Entropy {
       std::copy(callers_.begin() + 1, callers_.begin() + static_cast<std::ptrdiff_t>(waiting_),
                 callers_.begin());
       --waiting_;
-      guest::reply(caller.token, answer);
+      driver_->reply(caller.token, answer);
     }
   }
 

@@ -63,21 +63,18 @@ class Input {
 
   void run() {
     if (shared_->is_wanted.load(std::memory_order_relaxed) != 0) {
+      lost_marks_ = kLostMarks.size();
       start();
     }
-    const guest::Receiver receiver = driver_->receiver();
     for (;;) {
-      const auto received = receiver.wait();
-      if (!received) {
-        driver_->fail(guest::status_name(received.error()));
-      }
-      if (received->is_notification()) {
-        work(received->signals());
+      const guest::Received received = driver_->receive();
+      if (received.is_notification()) {
+        work(received.signals());
       } else {
         start();
         guest::Message answer;
         answer[0] = static_cast<std::uint64_t>(DeviceStatus::kOk);
-        guest::reply(received->token, answer);
+        driver_->reply(received.token, answer);
       }
     }
   }
@@ -174,6 +171,11 @@ class Input {
   void take_events() {
     const std::uint64_t tsc = guest::read_tsc();
     bool taken = false;
+    while (lost_marks_ != 0 && events_.room() >= sizeof(guest::InputRecord)) {
+      const guest::InputRecord record{tsc, 0, kLostMarks[kLostMarks.size() - lost_marks_--], 0};
+      events_.write(std::as_bytes(std::span(&record, 1)));
+      taken = true;
+    }
     while (events_.room() >= sizeof(guest::InputRecord)) {
       const auto used = queue_.take();
       if (!used) {
@@ -211,6 +213,8 @@ class Input {
 
   static constexpr std::uint8_t kLastType = 0x05;  // EV_SW; others have no codes of our devices
   static constexpr std::uint8_t kAxisType = 0x03;  // EV_ABS
+  // That events were lost, as a report: SYN_DROPPED, SYN_REPORT.
+  static constexpr std::array<std::uint16_t, 2> kLostMarks = {3, 0};
 
   driver::Driver* driver_;
   driver::VirtioTransport* transport_;
@@ -221,6 +225,8 @@ class Input {
   guest::ByteRingProducer events_;
   std::array<std::byte, kLongestAnswer> answer_{};
   bool started_ = false;
+  // Of kLostMarks, those that the client is to be told: an earlier run of this driver was in use.
+  std::size_t lost_marks_ = 0;
 };
 
 }  // namespace

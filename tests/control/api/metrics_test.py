@@ -128,8 +128,8 @@ class Calls(MetricsTest):
         self.restart_daemon(guest=None)
         self.client.create("one", path="", memory_bytes=0, command=["/bin/busybox", "sleep", "1000"])
         self.client.start("devices/one")
-        boot = eventually(lambda: (now := self.measure().metrics[0].boot).HasField("all_drivers") and now)
-        phases = [seconds(boot.machine_started), seconds(boot.first_driver), seconds(boot.all_drivers)]
+        boot = eventually(lambda: (now := self.measure().metrics[0].boot).HasField("last_driver") and now)
+        phases = [seconds(boot.machine_started), seconds(boot.first_driver), seconds(boot.last_driver)]
         self.assertEqual(phases, sorted(phases))
         self.assertGreater(phases[0], 0)
         self.assertLess(phases[2], PATIENCE)

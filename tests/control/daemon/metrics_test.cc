@@ -62,7 +62,7 @@ TEST(DeviceMetrics, AreWhatTheProcessTells) {
   EXPECT_EQ(metrics.touched_bytes(), 2U << 20);
   EXPECT_EQ(metrics.queues(0).completed(), 99U);
   EXPECT_EQ(metrics.boot().first_driver().nanos(), 12'000'000);
-  EXPECT_FALSE(metrics.boot().has_all_drivers());
+  EXPECT_FALSE(metrics.boot().has_last_driver());
 }
 
 TEST(DeviceMetrics, AreAbsentWhereTheProcessDoesNotTell) {
@@ -98,7 +98,7 @@ TEST(MetricFamilies, NameEachFigure) {
   for (const std::string& line : lines) {
     EXPECT_THAT(text, HasSubstr(line + (line.starts_with('#') ? "" : "\n")));
   }
-  EXPECT_THAT(text, Not(HasSubstr("all_drivers")));
+  EXPECT_THAT(text, Not(HasSubstr("last_driver")));
 }
 
 TEST(MetricFamilies, TellOfDevicesWithoutFigures) {

@@ -133,6 +133,24 @@ TEST_F(ChipClientTest, WhatADriverClaimsIsBounded) {
   }
 }
 
+TEST_F(ChipClientTest, AfterAQuestionTookTooLongTheComposerIsAskedForTheDriver) {
+  EXPECT_EQ(client_.ask(first_, 11), 0);
+  client_.give_up(first_);
+  start_status = guest::Status::kBadState;
+  EXPECT_EQ(client_.ask(first_, 11), EIO);
+  EXPECT_EQ(client_.ask(second_, 12), EIO);
+  EXPECT_EQ(starts, 3);
+  start_status = guest::Status::kOk;
+  EXPECT_EQ(client_.ask(second_, 12), 0);
+  EXPECT_EQ(client_.ask(first_, 11), 0);
+  EXPECT_EQ(starts, 4);
+  answer("late");  // to nobody
+  EXPECT_EQ(second_.error, -1);
+  answer("two");
+  EXPECT_EQ(second_.text, "two");
+  EXPECT_EQ(shared_.channel, 11U);
+}
+
 TEST_F(ChipClientTest, WithoutADriverThereIsAnError) {
   start_status = guest::Status::kBadState;
   EXPECT_EQ(client_.ask(first_, 11), EIO);

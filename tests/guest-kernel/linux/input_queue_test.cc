@@ -7,6 +7,8 @@
 #include <tuple>
 #include <vector>
 
+#include "guest-kernel/linux/server/files/input_codes.h"
+
 namespace linux_server {
 namespace {
 
@@ -84,6 +86,34 @@ TEST_F(InputQueueTest, DropsEventsOfOneTypeAndTheReportsOfThemAlone) {
   EXPECT_EQ(take(), (std::vector<Event>{{EV_ABS, ABS_X, 1}, end_}));
   end_report();
   EXPECT_EQ(take(), (std::vector<Event>{{EV_ABS, ABS_X, 2}, end_}));
+}
+
+TEST_F(InputQueueTest, LeavesOutTheEndOfAReportOfWhichNothingWaits) {
+  end_report();
+  EXPECT_FALSE(queue_->is_readable());
+  add(EV_KEY, KEY_POWER, 1);
+  queue_->drop(EV_KEY);
+  end_report();
+  EXPECT_FALSE(queue_->is_readable());
+  add(EV_KEY, KEY_POWER, 0);
+  end_report();
+  end_report();
+  EXPECT_EQ(take(), (std::vector<Event>{{EV_KEY, KEY_POWER, 0}, end_}));
+}
+
+TEST(InputCodesTest, OnlyCodesThatTheirTypeHasAreKept) {
+  guest::InputDescription description{};
+  for (auto& bits : description.codes) {
+    bits.fill(0xff);
+  }
+  clear_unknown_codes(description);
+  for (std::size_t type = 0; type < description.codes.size(); ++type) {
+    for (std::size_t code = 0; code < guest::kInputCodeBytes * 8; ++code) {
+      EXPECT_EQ(description.codes[type][code / 8] >> code % 8 & 1,
+                code < input_code_count(type) ? 1 : 0)
+          << type << ", " << code;
+    }
+  }
 }
 
 TEST_F(InputQueueTest, DropsAll) {

@@ -10,7 +10,7 @@
 namespace linux_server {
 
 bool ChipClient::start() {
-  if (shared_ == nullptr) {
+  if (shared_ == nullptr || is_unsure_) {
     guest::Message message{
         {static_cast<std::uint64_t>(guest::ControlRequest::kStartDriver), resource_->slot}};
     if (guest::call(control_, message) != guest::Status::kOk ||
@@ -19,6 +19,7 @@ bool ChipClient::start() {
       return false;
     }
     shared_ = reinterpret_cast<guest::ChipShared*>(resource_->address);
+    is_unsure_ = false;
   }
   return true;
 }
@@ -57,6 +58,11 @@ void ChipClient::withdraw(ChipQuestion& question) {
       return;
     }
   }
+}
+
+void ChipClient::give_up(ChipQuestion& question) {
+  withdraw(question);
+  is_unsure_ = true;
 }
 
 void ChipClient::look() {

@@ -47,6 +47,9 @@ class ChipClient {
   int ask(ChipQuestion& question, std::uint32_t channel);
   // It gets no answer any more. One that was not asked may be withdrawn, too.
   void withdraw(ChipQuestion& question);
+  // It waited too long. It is withdrawn; the next question is asked only if the composer says that
+  // there still is a driver.
+  void give_up(ChipQuestion& question);
   // The driver has signalled, or another's has.
   void look();
 
@@ -60,6 +63,7 @@ class ChipClient {
   ChipQuestion* first_ = nullptr;  // the one that is being asked, while `is_asking_`, and others
   std::uint32_t asked_ = 0;        // requests
   bool is_asking_ = false;
+  bool is_unsure_ = false;     // the driver may be gone
   bool is_withdrawn_ = false;  // what is being asked is nobody's question any more
 };
 

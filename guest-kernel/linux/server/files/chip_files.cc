@@ -110,7 +110,10 @@ void AttributeFile::answered(int error, std::string_view text) {
 }
 
 std::int64_t AttributeFile::read(Task& task, const UserBuffer& buffer, std::uint64_t offset) {
-  const bool is_new = !task.resumed && (offset == 0 || !has_text_) && attribute_.text().empty();
+  // A call that waited may go on with another file, which dup2 has put in place of its own.
+  const bool asks =
+      task.resumed ? !is_waiting_ && !has_text_ && error_ == 0 : offset == 0 || !has_text_;
+  const bool is_new = asks && attribute_.text().empty();
   if (is_new) {
     task.deadline = guest::monotonic_ns() + kTimeLimit;
   }
@@ -121,10 +124,18 @@ std::int64_t AttributeFile::read(Task& task, const UserBuffer& buffer, std::uint
     is_waiting_ = true;
   }
   if (is_waiting_ && (is_new || task.resumed)) {
+    if (task.interrupted && !task.uninterruptible) {
+      task.stop_waiting();
+      if (answers_.empty()) {
+        attribute_.chip().withdraw(*this);
+        is_waiting_ = false;
+      }
+      return kBlocked;
+    }
     if (!task.is_due()) {
       return task.wait(answers_);
     }
-    attribute_.chip().withdraw(*this);
+    attribute_.chip().give_up(*this);
     answered(EIO, {});
   }
   if (error_ != 0 && attribute_.text().empty()) {
@@ -167,24 +178,33 @@ class DeviceDirectory : public VirtualDirectory {
     return VirtualDirectory::next_entry(position, viewer, item);
   }
   bool is_empty() const override { return false; }
+  Result<Reference<File>> open(std::uint32_t flags, Process& opener) override {
+    return fill() ? VirtualDirectory::open(flags, opener) : fail(ENOMEM);
+  }
 
  private:
-  // What memory is missing for is left out.
-  void fill() {
-    if (std::exchange(is_full_, true)) {
-      return;
+  // False: no memory for some, which are left out until there is.
+  bool fill() {
+    if (is_full_) {
+      return true;
     }
     const bool is_iio = device_->subsystem == chips::Subsystem::kIio;
-    bool all = add_child(new (std::nothrow) AttributeLink(
-        Name("subsystem"),
-        is_iio ? "../../../../../bus/iio" : "../../../../../../class/power_supply"));
+    bool all = has("subsystem") ||
+               add_child(new (std::nothrow) AttributeLink(
+                   Name("subsystem"),
+                   is_iio ? "../../../../../bus/iio" : "../../../../../../class/power_supply"));
     if (is_iio) {
-      all = all && add_child(new (std::nothrow) AttributeNode("name", device_->name, 0, *chip_));
+      all = all && (has("name") ||
+                    add_child(new (std::nothrow) AttributeNode("name", device_->name, 0, *chip_)));
     }
     for (const chips::Attribute& attribute : device_->attributes) {
-      all = all && add_child(new (std::nothrow) AttributeNode(attribute, *chip_));
+      all = all &&
+            (has(attribute.name) || add_child(new (std::nothrow) AttributeNode(attribute, *chip_)));
     }
+    is_full_ = all;
+    return all;
   }
+  bool has(std::string_view name) const { return entries_.find(name) != nullptr; }
 
   const chips::ChipDevice* device_;
   ChipClient* chip_;

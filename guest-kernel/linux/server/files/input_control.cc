@@ -9,6 +9,7 @@
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/format.h"
+#include "guest-kernel/linux/server/files/input_codes.h"
 #include "guest-kernel/linux/server/files/input_file.h"
 #include "guest-kernel/linux/server/process.h"
 
@@ -48,40 +49,14 @@ std::int64_t give_bits(Task& task, std::uint64_t address, std::size_t size, std:
 std::int64_t give_text(Task& task, std::uint64_t address, std::size_t size, std::string_view text) {
   std::array<char, guest::kInputTextSize> terminated{};
   std::memcpy(terminated.data(), text.data(), std::min(text.size(), terminated.size() - 1));
-  return text.empty() ? -ENOENT
-                      : give_part(task, address, size,
-                                  std::as_bytes(std::span(terminated)).first(text.size() + 1));
-}
-
-// How many codes a type has for EVIOCGBIT; 0: it is none that can be asked for.
-std::size_t code_count(std::uint64_t type) {
-  switch (type) {
-    case EV_SYN:
-      return EV_MAX;
-    case EV_KEY:
-      return KEY_MAX;
-    case EV_REL:
-      return REL_MAX;
-    case EV_ABS:
-      return ABS_MAX;
-    case EV_MSC:
-      return MSC_MAX;
-    case EV_SW:
-      return SW_MAX;
-    case EV_LED:
-      return LED_MAX;
-    case EV_SND:
-      return SND_MAX;
-    case EV_FF:
-      return FF_MAX;
-    default:
-      return 0;
-  }
+  return give_part(
+      task, address, size,
+      std::as_bytes(std::span(terminated)).first(std::min(text.size() + 1, terminated.size())));
 }
 
 std::int64_t give_codes(Task& task, std::uint64_t address, std::size_t size,
                         const InputDevice& device, std::uint64_t type) {
-  const std::size_t count = code_count(type);
+  const std::size_t count = input_code_count(type);
   return count == 0 ? -EINVAL
                     : give_bits(task, address, size, count, device.description().codes[type]);
 }
@@ -244,7 +219,7 @@ std::int64_t InputFile::give_state(Task& task, std::uint64_t address, std::size_
                                        : type == EV_SW ? device_.switches()
                                                        : none;
   queue_.drop(type);
-  const std::int64_t given = give_bits(task, address, size, code_count(type), state);
+  const std::int64_t given = give_bits(task, address, size, input_code_count(type), state);
   if (given < 0) {
     queue_.drop_all(event_at(guest::monotonic_ns(), EV_SYN, SYN_DROPPED, 0));
   }

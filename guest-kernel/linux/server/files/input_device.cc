@@ -8,6 +8,7 @@
 
 #include "guest-kernel/lib/clock.h"
 #include "guest-kernel/lib/device_protocol.h"
+#include "guest-kernel/linux/server/files/input_codes.h"
 #include "guest-kernel/linux/server/files/input_file.h"
 
 namespace linux_server {
@@ -48,6 +49,7 @@ InputDevice::InputDevice(const guest::Resource& input, std::size_t number)
   description_ = shared_->description;
   description_.name.back() = '\0';
   description_.serial.back() = '\0';
+  clear_unknown_codes(description_);
   // A code of type 0 is a type that there is.
   auto& types = description_.codes[EV_SYN];
   types = {};
@@ -60,9 +62,13 @@ InputDevice::InputDevice(const guest::Resource& input, std::size_t number)
   if (has(EV_ABS, ABS_MT_SLOT) && last_slot >= 0 && last_slot < kMostSlots) {
     slot_count_ = static_cast<std::size_t>(last_slot) + 1;
     slots_ = new std::int32_t[slot_count_ * kContactAxes]();
-    for (std::size_t slot = 0; slots_ != nullptr && slot < slot_count_; ++slot) {
-      slots_[slot * kContactAxes + ABS_MT_TRACKING_ID - kFirstContactAxis] = kNoContact;
-    }
+    lift_contacts();
+  }
+}
+
+void InputDevice::lift_contacts() {
+  for (std::size_t slot = 0; slots_ != nullptr && slot < slot_count_; ++slot) {
+    slots_[slot * kContactAxes + ABS_MT_TRACKING_ID - kFirstContactAxis] = kNoContact;
   }
 }
 
@@ -102,6 +108,10 @@ void InputDevice::handle(std::uint64_t now, std::uint16_t type, std::uint16_t co
                          std::int32_t value) {
   now_ = now;
   if (type == EV_SYN && code == SYN_DROPPED) {
+    // What still holds comes anew, or is not known any more.
+    keys_ = {};
+    switches_ = {};
+    lift_contacts();
     tell(type, code, 0);
   } else if (type == EV_SYN && code == SYN_REPORT) {
     if (within_report_) {

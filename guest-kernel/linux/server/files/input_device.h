@@ -57,6 +57,7 @@ class InputDevice {
   InputFile* grabber = nullptr;
 
  private:
+  void lift_contacts();
   bool changes(std::uint16_t type, std::uint16_t code, std::int32_t value);
   bool changes_axis(std::uint16_t code, std::int32_t value);
   void tell(std::uint16_t type, std::uint16_t code, std::int32_t value);

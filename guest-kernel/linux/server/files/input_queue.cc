@@ -25,6 +25,10 @@ void InputQueue::append(const input_event& event) {
 }
 
 void InputQueue::add(const input_event& event) {
+  // Its report had only what this file dropped, or came before it.
+  if (ends_report(event) && readable_ == count_) {
+    return;
+  }
   if (count_ + 1 == kSize) {
     count_ = 0;
     readable_ = 0;

@@ -16,6 +16,7 @@ class InputQueue {
 
   // Whether a whole report waits.
   bool is_readable() const { return readable_ != 0; }
+  // The end of a report of which nothing waits is left out.
   void add(const input_event& event);
   // The next event. Only while is_readable().
   const input_event& front() const { return events_[first_]; }

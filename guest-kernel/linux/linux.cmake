@@ -51,4 +51,15 @@ guest_program(linux-server STACK_SIZE 65536
 target_include_directories(linux-server PRIVATE ${GUEST_OUTPUT}/include)
 # new returns null where memory runs out, and its callers look.
 target_compile_options(linux-server PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fcheck-new>)
+# What is called seldom is built to be small: the boot package with the disk's file system has to fit
+# beside the composer (composer/address_map.h).
+set(server_seldom
+  calls/advice_calls calls/attribute_calls calls/extended_attribute_calls calls/message_calls
+  calls/message_queue_calls calls/mount_calls calls/schedule_calls calls/semaphore_calls
+  calls/shared_memory_calls credentials files/chip_files files/disk_nodes files/host_port
+  files/input_control files/input_device files/inotify_file files/proc_files files/process_directory
+  files/process_text ipc/pseudo_terminal_nodes native_program process_timers root_archive)
+list(TRANSFORM server_seldom PREPEND ${GUEST_LINUX}/server/)
+list(TRANSFORM server_seldom APPEND .cc)
+set_source_files_properties(${server_seldom} PROPERTIES COMPILE_OPTIONS -Os)
 guest_boot_file(linux/server linux-server)

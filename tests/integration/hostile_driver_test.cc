@@ -45,7 +45,7 @@ class HostileDriver : public testing::Test {
                      {{"ENSEMBLE_GUEST_DIR", "/nonexistent"}}, 3 * default_limit());
     EXPECT_FALSE(outcome_.timed_out);
     EXPECT_EQ(outcome_.exit_code, kAllServedToTheEnd) << outcome_.errors;
-    EXPECT_THAT(outcome_.output, EndsWith("attacked 00000003 devices\n"));
+    EXPECT_THAT(outcome_.output, EndsWith("attacked 00000006 devices\n"));
     return Json::parse(folder_.read(name + ".json"), nullptr, false);
   }
 
@@ -57,7 +57,7 @@ class HostileDriver : public testing::Test {
 TEST_F(HostileDriver, BreaksNothingButItsOwnDevicesUntilItResetsThem) {
   REQUIRE_KVM();
   EXPECT_EQ(attack(1).value("exit_code", -1), kAllServedToTheEnd);
-  for (const char* device : {"console", "entropy", "block"}) {
+  for (const char* device : {"console", "entropy", "block", "input"}) {
     EXPECT_THAT(outcome_.errors, HasSubstr(std::string("virtio-") + device));
   }
   EXPECT_THAT(outcome_.errors, HasSubstr("stopped until its driver resets it: queue 0"));

@@ -283,7 +283,7 @@ static void wait_for_used(void) {
 /* The device serves who keeps to the rules. */
 static void ask_honestly(uint32_t device_id) {
   attack = "an honest request";
-  queue = device_id == kConsole ? 1 : 0;
+  queue = device_id == kConsole || device_id == kInput ? 1 : 0;
   start(kIndirectFeature);
   clear(kBuffer, 4096);
   switch (device_id) {
@@ -316,6 +316,11 @@ static void ask_honestly(uint32_t device_id) {
         give_up("the random bytes are zeros");
       }
       break;
+    case kInput: /* An event for it (virtio 1.2, section 5.8.6.2). */
+      describe(&ring[0], kBuffer, 8, 0, 0);
+      kick(1);
+      wait_for_used();
+      break;
     default:
       give_up("a device that this test does not know");
   }
@@ -324,11 +329,14 @@ static void ask_honestly(uint32_t device_id) {
 static void attack_device(void) {
   attack = "finding it";
   const uint32_t device_id = get(kDeviceId);
-  const uint32_t queues = device_id == kConsole ? 2 : 1;
+  const uint32_t queues = device_id == kConsole || device_id == kInput ? 2 : 1;
   ask_honestly(device_id);
   for (queue = 0; queue < queues; ++queue) {
     attack_queue_registers();
     attack_order();
+    if (device_id == kInput && queue == 0) {
+      continue; /* Nobody touches it, so the device does not look at its rings. */
+    }
     attack_rings();
     attack_indirect();
     attack_at_random();

@@ -34,6 +34,7 @@ enum {
   kBlock = 2,
   kConsole = 3,
   kEntropy = 4,
+  kInput = 18,
 
   /* Where the driver keeps its things. */
   kDescriptors = 0x800000,

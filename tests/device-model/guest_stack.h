@@ -38,6 +38,7 @@ class GuestStack {
     for (std::uint16_t i = 0; i < VirtioHarness::kQueueSize; ++i) {
       offer_buffer();
     }
+    harness_.notify(0);
   }
 
   VirtioHarness& harness() { return harness_; }

@@ -1,6 +1,7 @@
 #include "tests/contract/comparison.h"
 
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
@@ -175,6 +176,11 @@ static Results run_part_on_host(const std::string& match, const Part& part) {
     transcript.results[*transcript.unfinished] = {transcript.unfinished_output, "ended the suite"};
   }
   return transcript.results;
+}
+
+bool host_keeps_attributes() {
+  const TemporaryDirectory directory;
+  return ::setxattr(directory.path().c_str(), "user.name", "", 0, 0) == 0 || errno != ENOTSUP;
 }
 
 Results run_on_host(const std::string& match) {

@@ -34,6 +34,10 @@ enum class Linking { kStatic, kDynamic };
 // The names of all behaviours, AREA.NAME, in the order in which they run.
 std::vector<std::string> behaviour_names();
 
+// Whether this Linux keeps user attributes of the files that behaviours make. Linux 6.1 does not on
+// tmpfs, and lane S has nothing else.
+bool host_keeps_attributes();
+
 // Runs the behaviours whose names match the extended regular expression on this Linux.
 Results run_on_host(const std::string& match);
 

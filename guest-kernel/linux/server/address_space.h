@@ -183,6 +183,7 @@ class AddressSpace {
   std::uint64_t last_fault_ = 0;
   unsigned repeated_faults_ = 0;
   unsigned large_pages_ = 0;  // given so far
+  std::uint64_t given_ = 0;   // bytes that faults were given so far
 };
 
 }  // namespace linux_server

@@ -18,6 +18,9 @@ constexpr std::uint8_t kProtectExecute = 4;
 constexpr std::uint64_t kFaultWindow = 64 * 1024;
 // The most that a fault maps behind memory that was touched from its start on.
 constexpr std::uint64_t kLargestFaultWindow = 512 * 1024;
+// One that uses much memory is given this share of it at each fault, up to a limit.
+constexpr std::uint64_t kUsualShare = 8;
+constexpr std::uint64_t kLargestUsualWindow = 1024 * 1024;
 // A program with this many large pages goes on to use much. Its further ones come from where the
 // host may back them by large pages of its own; those of small programs are seldom used up.
 constexpr unsigned kFewLargePages = 4;
@@ -153,15 +156,18 @@ Result<void> AddressSpace::break_sharing(std::uint64_t address) {
 }
 
 // How much to give from `start` on: twice what is already there in front of it, since a program
-// that went through that much goes on. Where memory is short, no more than a fault's cost is worth.
+// that went through that much goes on; and a share of all that the program was given so far. Where
+// memory is short, no more than a fault's cost is worth.
 std::uint64_t AddressSpace::fault_window(std::uint64_t start) const {
-  const Segment* before = start != 0 ? segments_.find(start - 1) : nullptr;
-  if (before == nullptr || before->backing != Backing::kMemory ||
-      !memory_pool().is_plentiful(kLargestFaultWindow)) {
+  if (!memory_pool().is_plentiful(kLargestUsualWindow)) {
     return kFaultWindow;
   }
-  return std::clamp(round_down(2 * before->size(), kFaultWindow), kFaultWindow,
-                    kLargestFaultWindow);
+  const Segment* before = start != 0 ? segments_.find(start - 1) : nullptr;
+  const std::uint64_t run = before != nullptr && before->backing == Backing::kMemory
+                                ? std::min(2 * before->size(), kLargestFaultWindow)
+                                : 0;
+  const std::uint64_t share = std::min(given_ / kUsualShare, kLargestUsualWindow);
+  return std::max(round_down(std::max(run, share), kFaultWindow), kFaultWindow);
 }
 
 FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t address) {
@@ -177,6 +183,7 @@ FaultOutcome AddressSpace::fill_hole(const Segment& segment, std::uint64_t addre
     end = std::min({round_down(address, kFaultWindow) + fault_window(start), end, segment.end});
   }
   if (give_memory(start, end)) {
+    given_ += end - start;
     return FaultOutcome::kResolved;
   }
   // The window did not fit any more; perhaps the page itself has got its memory.

@@ -46,6 +46,22 @@ inline CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0) {
   return result;
 }
 
+// Whether any of `count` words at `words` is not zero. A repeated string instruction, here and
+// below: where ring 0 is interpreted, a repetition costs a fraction of an instruction.
+inline bool any_nonzero(const std::uint64_t* words, std::uint64_t count) {
+  bool differs = false;
+  // ZF is set before, for a count of zero leaves the flags alone.
+  asm volatile("cmp %%rax, %%rax; repe scasq"
+               : "+D"(words), "+c"(count), "=@ccnz"(differs)
+               : "a"(std::uint64_t{0})
+               : "memory");
+  return differs;
+}
+
+inline void clear_words(std::uint64_t* words, std::uint64_t count) {
+  asm volatile("rep stosq" : "+D"(words), "+c"(count) : "a"(std::uint64_t{0}) : "memory");
+}
+
 inline void write_cr3(std::uint64_t value) {
   asm volatile("mov %0, %%cr3" ::"r"(value) : "memory");
 }

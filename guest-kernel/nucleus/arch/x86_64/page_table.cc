@@ -2,6 +2,7 @@
 
 #include "guest-kernel/abi/layout.h"
 #include "guest-kernel/nucleus/kernel_memory.h"
+#include "instructions.h"
 
 extern "C" {
 // boot.S and nucleus.ld
@@ -331,20 +332,17 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
     std::uint64_t* entry = &table[table_index(address, 0)];
     const std::uint64_t* const last = entry + (stop - address) / kPageSize;
     std::uint64_t value = physical | flags;
-    std::uint64_t previous = 0;
+    changed |= any_nonzero(entry, static_cast<std::uint64_t>(last - entry));
     // Four at a time: where each instruction is interpreted, so are those that only count.
     for (; last - entry >= 4; entry += 4, value += 4 * kPageSize) {
-      previous |= entry[0] | entry[1] | entry[2] | entry[3];
       entry[0] = value;
       entry[1] = value + kPageSize;
       entry[2] = value + 2 * kPageSize;
       entry[3] = value + 3 * kPageSize;
     }
     for (; entry != last; ++entry, value += kPageSize) {
-      previous |= *entry;
       *entry = value;
     }
-    changed |= (previous & kPresent) != 0;
     physical += stop - address;
     address = stop;
   }
@@ -353,16 +351,11 @@ Status map_range(Domain& domain, std::uint64_t address, std::uint64_t physical, 
 
 Status unmap_range(Domain& domain, std::uint64_t address, std::uint64_t size, bool& changed) {
   const auto clear = [&](std::uint64_t* entry, const std::uint64_t* last) {
-    std::uint64_t previous = 0;
-    for (; last - entry >= 4; entry += 4) {
-      previous |= entry[0] | entry[1] | entry[2] | entry[3];
-      entry[0] = entry[1] = entry[2] = entry[3] = 0;
+    const auto count = static_cast<std::uint64_t>(last - entry);
+    if (any_nonzero(entry, count)) {
+      changed = true;
+      clear_words(entry, count);
     }
-    for (; entry != last; ++entry) {
-      previous |= *entry;
-      *entry = 0;
-    }
-    changed |= (previous & kPresent) != 0;
   };
   const auto keep_table = [&](std::uint64_t& entry) {
     // Its translation may be cached: it is not used again before the caller has flushed.

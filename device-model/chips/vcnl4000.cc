@@ -59,7 +59,11 @@ class Vcnl4000 final : public ByteChip {
   std::uint8_t load(std::uint8_t address) override;
   void store(std::uint8_t address, std::uint8_t value) override;
   void advance(std::uint64_t now) override;
-  void exchange(StateFields& state) override { state.fields(ends_); }
+  void exchange(StateFields& state) override {
+    for (std::uint64_t& end : ends_) {
+      state.deadline(end);
+    }
+  }
 
   std::uint16_t measure(const Measurement& measurement, std::uint64_t time) const;
 

@@ -213,6 +213,14 @@ TEST_P(SavedChip, SurvivesRandomStates) {
   EXPECT_LT(refused, kRounds);
 }
 
+TEST_P(SavedChip, NobodyIsWokenForAChipThatNobodyUses) {
+  Bench bench(*GetParam());
+  EXPECT_FALSE(bench.wake_time());
+  Bench copy(*GetParam());
+  copy.restore_from(bench);
+  EXPECT_FALSE(copy.wake_time());
+}
+
 TEST_P(SavedChip, RefusesVersionsFromTheFuture) {
   Bench bench(*GetParam());
   std::vector<std::byte> state = bench.state();

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +50,20 @@ class AssembledMachine final : public DeviceMachine {
   void resize_console(const ensemble::vmm::v1::ConsoleSize& size) override;
   Result<void> send_input(const ensemble::vmm::v1::SendInput& input) override;
 
+  // The machine beneath. Its buses reach the devices' registers, with the device lock held.
+  vmm::Machine& machine() { return *machine_; }
+
+  // The state of all devices, in one container with a versioned section for each (vmm/state.h).
+  // Not the vCPUs, the interrupt controller, the clock (vmm::Machine has those) nor memory; not
+  // what lies beyond the devices: disks' contents, connections, input at the console. While the
+  // machine is paused.
+  Result<std::vector<std::byte>> save_devices() const;
+
+  // Gives the devices what save_devices() wrote of a machine with the same configuration. While the
+  // machine is paused, and memory has its contents again. The Error names the section; the machine
+  // must be discarded then.
+  Result<void> restore_devices(std::span<const std::byte> state);
+
   // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
       const ensemble::vmm::v1::Configuration& configuration) const override;
@@ -55,6 +72,8 @@ class AssembledMachine final : public DeviceMachine {
   AssembledMachine(std::unique_ptr<vmm::Machine> machine, ConsolePort& console,
                    device::PortBackend* agent);
 
+  std::vector<vmm::Stateful*> stateful_devices() const;
+  Result<void> require_pause(std::string_view what) const;
   Result<void> add_board(const ensemble::vmm::v1::Configuration& configuration);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);

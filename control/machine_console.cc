@@ -100,4 +100,26 @@ void MachineConsole::output_ready() {
   }
 }
 
+Result<void> MachineConsole::save(vmm::StateWriter& writer) const {
+  writer.boolean(divisor_latch_);
+  writer.u8(static_cast<std::uint8_t>(input_taker_));
+  return {};
+}
+
+Result<void> MachineConsole::restore(vmm::StateReader& reader, std::uint32_t) {
+  const bool divisor_latch = reader.boolean();
+  const std::uint8_t taker = reader.u8();
+  if (auto finished = reader.finish(); !finished) {
+    return finished;
+  }
+  const auto input_taker = static_cast<InputTaker>(taker);
+  if (input_taker > InputTaker::kVirtio || (input_taker == InputTaker::kSerial && !serial_) ||
+      (input_taker == InputTaker::kVirtio && !virtio_readable_)) {
+    return fail("input was saved as taken by {}, which this machine does not have", taker);
+  }
+  divisor_latch_ = divisor_latch;
+  input_taker_ = input_taker;
+  return {};
+}
+
 }  // namespace ensemble::control

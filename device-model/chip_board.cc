@@ -23,7 +23,11 @@ class ChipBoard::Clock final : public vmm::Stateful {
   }
   Result<void> restore(vmm::StateReader& reader, std::uint32_t) override {
     const std::uint64_t time = reader.u64();
+    constexpr std::uint64_t kLongest = 1ULL << 61;  // 73 years: no sum of times overflows.
     auto finished = reader.finish();
+    if (finished && time > kLongest) {
+      return fail("the machine is said to have run for {} ns, longer than {} ns", time, kLongest);
+    }
     if (finished) {
       before_ = time;
       start_ = std::chrono::steady_clock::now();

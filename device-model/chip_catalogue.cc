@@ -16,7 +16,8 @@
   CHIP(kLtr559)              \
   CHIP(kMax17047)            \
   CHIP(kMax30102)            \
-  CHIP(kStk3310)
+  CHIP(kStk3310)             \
+  CHIP(kVcnl4000)
 
 namespace ensemble::device {
 

@@ -83,7 +83,12 @@ class Bmc150 final : public ByteChip {
   void exchange(StateFields& state) override {
     clock_.exchange(state);
     fifo_.exchange(state);
-    state.fields(previous_, slope_run_, overrun_, new_sample_);
+    for (int& value : previous_) {
+      state.field(value);
+      state.require(value >= -2048 && value <= 2047, "holds an acceleration of more than 12 bits");
+    }
+    state.limited(slope_run_, 8, "samples in a row");
+    state.fields(overrun_, new_sample_);
   }
 
   void take(std::uint64_t time);
@@ -91,7 +96,7 @@ class Bmc150 final : public ByteChip {
   void keep_in_fifo();
   void set_clock();
   bool latches() const { return (at(kInterruptLatch) & 7) == 7; }
-  std::size_t frames() const { return (fifo_.size() + kFrameSize - 1) / kFrameSize; }
+  std::size_t frames() const { return fifo_.frames(); }
   std::uint8_t enabled_interrupts() const;
 
   SampleClock clock_;

@@ -106,7 +106,9 @@ class Bmi160 final : public ByteChip {
     accelerometer_.exchange(state);
     gyroscope_.exchange(state);
     fifo_.exchange(state);
-    state.fields(previous_, motion_run_, new_sample_);
+    state.field(previous_);
+    state.limited(motion_run_, 8, "samples in a row");
+    state.field(new_sample_);
   }
 
   void command(std::uint8_t value);

@@ -63,7 +63,8 @@ class Bq24190 final : public ByteChip {
   void update_outputs() override;
   void exchange(StateFields& state) override {
     looks_.exchange(state);
-    state.fields(watchdog_start_, host_mode_, changed_);
+    state.past(watchdog_start_);
+    state.fields(host_mode_, changed_);
   }
 
   void look(std::uint64_t time);

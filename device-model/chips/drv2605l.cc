@@ -55,7 +55,7 @@ class Drv2605l final : public ByteChip {
       at(kGo) = 0;
     }
   }
-  void exchange(StateFields& state) override { state.field(end_); }
+  void exchange(StateFields& state) override { state.deadline(end_); }
 
   void go();
   std::uint64_t sequence_time() const;

@@ -120,7 +120,7 @@ void Lps22hb::keep_in_fifo() {
 }
 
 std::uint8_t Lps22hb::fifo_status() const {
-  const std::size_t slots = (fifo_.size() + kSlotSize - 1) / kSlotSize;
+  const std::size_t slots = fifo_.frames();
   const bool at_watermark = slots >= (at(kFifoControl) & 0x1FU) && slots != 0;
   return static_cast<std::uint8_t>((at_watermark ? 0x80U : 0U) | (slots == kSlots ? 0x40U : 0U) |
                                    slots);

@@ -91,7 +91,10 @@ class Lsm6dso final : public ByteChip {
     accelerometer_.exchange(state);
     gyroscope_.exchange(state);
     fifo_.exchange(state);
-    state.fields(page_, previous_, timestamp_start_, slot_, samples_, overrun_, new_samples_);
+    state.fields(page_, previous_);
+    state.past(timestamp_start_);
+    state.limited(slot_, 3, "as a slot");
+    state.fields(samples_, overrun_, new_samples_);
   }
 
   void take(std::uint64_t time, bool accelerates, bool rotates);
@@ -263,7 +266,7 @@ void Lsm6dso::push(Tag tag, const std::array<std::uint8_t, 6>& contents) {
 }
 
 std::uint16_t Lsm6dso::fifo_status() const {
-  const std::size_t words = (fifo_.size() + kWordSize - 1) / kWordSize;
+  const std::size_t words = fifo_.frames();
   const std::size_t watermark = at(kFifoControl1) | (at(kFifoControl1 + 1) & 1U) << 8;
   const bool reached = watermark != 0 && words >= watermark;
   return static_cast<std::uint16_t>(words | (reached ? 1U << 15 : 0U) | (overrun_ ? 1U << 14 : 0U) |

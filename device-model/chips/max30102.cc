@@ -70,11 +70,14 @@ class Max30102 final : public ByteChip {
   void update_outputs() override;
   void exchange(StateFields& state) override {
     clock_.exchange(state);
-    state.fields(slots_, byte_, count_, temperature_time_);
-  }
-  void restored() override {
-    byte_ = static_cast<std::uint8_t>(byte_ % 6);
-    count_ = std::min(count_, kSlots);
+    for (auto& slot : slots_) {
+      for (std::uint32_t& value : slot) {
+        state.limited(value, 0x3FFFF, "as a sample");
+      }
+    }
+    state.limited(byte_, 5, "bytes read of a sample");
+    state.limited(count_, kSlots, "samples");
+    state.deadline(temperature_time_);
   }
 
   void take(std::uint64_t time);

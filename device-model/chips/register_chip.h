@@ -35,6 +35,7 @@ class RegisterChip : public ChipDevice {
  public:
   bool start(I2cDirection direction) final {
     advance(host_.now());
+    in_transfer_ = true;
     expects_address_ = direction == I2cDirection::kWrite;
     in_second_byte_ = false;
     return true;
@@ -75,31 +76,49 @@ class RegisterChip : public ChipDevice {
     return static_cast<std::uint8_t>(value);
   }
 
-  void stop() final { update_outputs(); }
-
-  void wake() final {
-    advance(host_.now());
+  void stop() final {
+    in_transfer_ = false;
     update_outputs();
   }
 
+  // What a transfer reads is of one instant: until it ends, nothing is taken. The wake-up that it
+  // asks for then comes at once.
+  void wake() final {
+    if (!in_transfer_) {
+      advance(host_.now());
+      update_outputs();
+    }
+  }
+
   std::string state_tag() const final { return settings_.tag; }
-  std::uint32_t state_version() const override { return 1; }
+  // Version 1 did not tell whether a transfer was under way, and where the frames of a FIFO begin.
+  std::uint32_t state_version() const final { return 2; }
 
   Result<void> save(vmm::StateWriter& writer) const final {
-    StateFields state(writer);
+    StateFields state(writer, host_.now(), state_version());
     // Nothing is changed by saving; the list of fields is one for both directions.
     const_cast<RegisterChip*>(this)->exchange_all(state);
     return {};
   }
 
-  Result<void> restore(vmm::StateReader& reader, std::uint32_t) final {
-    StateFields state(reader);
+  // Changes nothing on an Error.
+  Result<void> restore(vmm::StateReader& reader, std::uint32_t version) final {
+    vmm::StateWriter before;
+    if (auto saved = save(before); !saved) {
+      return saved;
+    }
+    StateFields state(reader, host_.now(), version);
     exchange_all(state);
-    if (auto finished = reader.finish(); !finished) {
+    check_settings(state);
+    if (auto finished = state.finish(); !finished) {
+      vmm::StateReader back(before.data());
+      StateFields previous(back, host_.now(), state_version());
+      exchange_all(previous);
       return finished;
     }
-    restored();
-    update_outputs();
+    if (!in_transfer_) {
+      update_outputs();
+    }
     return {};
   }
 
@@ -143,14 +162,11 @@ class RegisterChip : public ChipDevice {
   virtual void advance(std::uint64_t now) { (void)now; }
 
   // After a transfer, a wake-up or a restoration: the interrupt output, and the next wake-up if an
-  // enabled interrupt asks for one.
+  // enabled interrupt asks for one. Not within a transfer.
   virtual void update_outputs() {}
 
-  // State beyond the registers.
+  // State beyond the registers, with what `state` is to refuse of it.
   virtual void exchange(StateFields& state) { (void)state; }
-
-  // Called when all state has been restored, from wherever it came: makes it sound.
-  virtual void restored() {}
 
   ChipHost& host() const { return host_; }
   const ChipSettings& settings() const { return settings_; }
@@ -166,7 +182,22 @@ class RegisterChip : public ChipDevice {
  private:
   void exchange_all(StateFields& state) {
     state.fields(registers_, address_, expects_address_, in_second_byte_, half_);
+    if (state.version() >= 2) {
+      state.field(in_transfer_);
+    }
     exchange(state);
+  }
+
+  // Of registers that a driver can write, the bits that it cannot never change.
+  void check_settings(StateFields& state) const {
+    for (const Row& row : rows_) {
+      for (unsigned address = row.first; row.writable != 0 && address <= row.last; ++address) {
+        const auto odd = static_cast<Word>((registers_[address] ^ row.reset) & ~row.writable);
+        state.require(odd == 0,
+                      fmt::format("register {:#04x} holds {:#x}, but its bits {:#x} are fixed",
+                                  address, registers_[address], odd));
+      }
+    }
   }
 
   ChipHost& host_;
@@ -174,6 +205,7 @@ class RegisterChip : public ChipDevice {
   const std::span<const Row> rows_;
   std::array<Word, 256> registers_{};
   std::uint8_t address_ = 0;
+  bool in_transfer_ = false;
   bool expects_address_ = false;
   bool in_second_byte_ = false;  // Of a 16-bit register.
   std::uint8_t half_ = 0;

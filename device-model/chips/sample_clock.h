@@ -55,9 +55,23 @@ class SampleClock {
     return due;
   }
 
-  void exchange(StateFields& state) { state.fields(start_, period_, taken_); }
+  void exchange(StateFields& state) {
+    state.past(start_);
+    state.fields(period_, taken_);
+    if (!running()) {
+      return;
+    }
+    state.require(period_ >= kShortestPeriod && period_ <= kLongestPeriod,
+                  "holds a period of samples that no chip has");
+    state.require(taken_ <= (state.now() - std::min(start_, state.now())) / period_,
+                  "holds samples that were taken in the future");
+  }
 
  private:
+  // Of all chips, in ns, with room to spare.
+  static constexpr std::uint64_t kShortestPeriod = 50'000;
+  static constexpr std::uint64_t kLongestPeriod = 3'600'000'000'000;
+
   std::uint64_t start_ = 0;
   std::uint64_t period_ = 0;  // 0: stopped.
   std::uint64_t taken_ = 0;   // Samples since the start.

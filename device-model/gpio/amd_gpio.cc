@@ -135,8 +135,19 @@ Result<void> AmdGpio::restore(vmm::StateReader& reader, std::uint32_t) {
   if (auto finished = reader.finish(); !finished) {
     return finished;
   }
+  constexpr std::uint32_t kNeverSet = 3U << 30;
+  for (std::uint32_t pin = 0; pin < kPinCount; ++pin) {
+    const std::uint32_t allowed = pin == kNoPin ? 0 : ~kNeverSet;
+    if ((pins[pin] & ~allowed) != 0) {
+      return fail("pin {} was saved as {:#x}, of which no pin has the bits {:#x}", pin, pins[pin],
+                  pins[pin] & ~allowed);
+    }
+  }
+  if ((master & kEndOfInterrupt) != 0) {
+    return fail("the master register was saved as {:#x}, but its bit {:#x} is never set", master,
+                kEndOfInterrupt);
+  }
   pins_ = pins;
-  pins_[kNoPin] = 0;
   master_ = master;
   update_interrupt();
   return {};

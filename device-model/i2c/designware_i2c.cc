@@ -1,5 +1,6 @@
 #include "device-model/i2c/designware_i2c.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -400,8 +401,21 @@ Result<void> DesignwareI2c::restore(vmm::StateReader& reader, std::uint32_t) {
         "bytes in FIFOs of {}",
         phase, target, commands.size(), received.size(), kFifoDepth);
   }
+  const auto was = [&settings](std::uint64_t offset) { return settings[offset / 4]; };
+  const bool is_enabled = was(kEnable) == kEnabled;
+  const bool works = phase != 0 || !commands.empty() || !received.empty() || latched != 0;
+  if (was(kEnable) > kEnabled || (works && !is_enabled) || (latched & ~kAllInterrupts) != 0 ||
+      (was(kInterruptMask) & ~kAllInterrupts) != 0 || was(kTar) > 0x1FFF ||
+      was(kReceiveThreshold) >= kFifoDepth || was(kTransmitThreshold) >= kFifoDepth ||
+      std::ranges::any_of(commands, [](std::uint16_t command) { return command > 0x7FF; })) {
+    return fail(
+        "no controller can have these registers: enabled {:#x}, interrupts {:#x}, their mask "
+        "{:#x}, target {:#x}, thresholds {} and {}",
+        was(kEnable), latched, was(kInterruptMask), was(kTar), was(kReceiveThreshold),
+        was(kTransmitThreshold));
+  }
   settings_ = settings;
-  latched_ = latched & kAllInterrupts;
+  latched_ = latched;
   abort_source_ = abort_source;
   phase_ = static_cast<Phase>(phase);
   target_ = target;

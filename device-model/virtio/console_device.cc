@@ -137,6 +137,9 @@ Result<void> ConsoleDevice::restore(vmm::StateReader& reader) {
   if (Result<void> status = reader.status(); !status) {
     return status;
   }
+  if (offset != 0 && !queue(kTransmitQueue).enabled()) {
+    return fail("{} bytes of an output were taken, but there is no queue that has it", offset);
+  }
   waiting_.reset();
   waiting_offset_ = offset;
   columns_ = columns;

@@ -292,7 +292,12 @@ Result<void> InputDevice::restore(vmm::StateReader& reader) {
     event.type = reader.u16();
     event.code = reader.u16();
     event.value = static_cast<std::int32_t>(reader.u32());
-    if (auto checked = description_.check(event); event.type != EV_SYN && !checked) {
+    if (event.type == EV_SYN) {
+      if ((event.code != SYN_REPORT && event.code != SYN_DROPPED) || event.value != 0) {
+        return fail("an event of synchronisation was saved with code {} and value {}", event.code,
+                    event.value);
+      }
+    } else if (auto checked = description_.check(event); !checked) {
       return checked;
     }
   }

@@ -291,22 +291,25 @@ void PortDevice::save(vmm::StateWriter& writer) const {
 
 // The host's end is not part of the state: the guest hears that it has gone.
 Result<void> PortDevice::restore(vmm::StateReader& reader) {
-  std::array<std::uint8_t, 6> flags{};
-  for (std::uint8_t& flag : flags) {
-    flag = reader.u8();
+  std::array<bool, 6> flags{};
+  for (bool& flag : flags) {
+    flag = reader.boolean();
   }
   const std::uint32_t offset = reader.u32();
   if (Result<void> status = reader.status(); !status) {
     return status;
   }
+  if (offset != 0 && !queue(kTransmitQueue).enabled()) {
+    return fail("{} bytes of a message were taken, but there is no queue that has it", offset);
+  }
   waiting_.reset();
   waiting_offset_ = offset;
-  add_pending_ = flags[0] != 0;
-  name_pending_ = flags[1] != 0;
-  port_ready_ = flags[2] != 0;
-  guest_open_ = flags[3] != 0;
-  announced_ = flags[4] != 0;
-  must_reopen_ = flags[5] != 0 && guest_open_;
+  add_pending_ = flags[0];
+  name_pending_ = flags[1];
+  port_ready_ = flags[2];
+  guest_open_ = flags[3];
+  announced_ = flags[4];
+  must_reopen_ = flags[5] && guest_open_;
   backend_.disconnect();
   if (!announced_) {
     backend_.admit();

@@ -55,6 +55,7 @@ constexpr std::uint32_t kUsedBuffer = 1;
 constexpr std::uint32_t kConfigurationChange = 2;
 
 constexpr unsigned kMostLoggedBreakages = 8;
+constexpr std::uint64_t kLongestReason = 4096;  // Of a breakage, in saved state.
 
 std::uint32_t half(std::uint64_t value, std::uint32_t select) {
   return select > 1 ? 0 : static_cast<std::uint32_t>(value >> (32 * select));
@@ -357,7 +358,7 @@ Result<void> VirtioMmio::save(vmm::StateWriter& writer) const {
   writer.u64(registers_.driver_features);
   writer.u32(registers_.queue_select);
   writer.u32(configuration_generation_);
-  writer.string(broken_ ? broken_->message() : "");
+  writer.string(broken_ ? broken_->message().substr(0, kLongestReason) : "");
   writer.u16(device_->queue_count());
   for (std::uint16_t queue = 0; queue < device_->queue_count(); ++queue) {
     const QueueSetup& setup = registers_.queues[queue];
@@ -371,9 +372,45 @@ Result<void> VirtioMmio::save(vmm::StateWriter& writer) const {
   return {};
 }
 
+// Whether registers that were saved can be those of this device.
+Result<void> VirtioMmio::check(const Registers& registers, bool broken) const {
+  const std::uint32_t status = registers.status;
+  const std::uint64_t features = registers.driver_features;
+  if ((status & ~(kDriverBits | kNeedsReset)) != 0) {
+    return fail("the saved status {:#x} has bits that there are not", status);
+  }
+  if ((status & kDriverOk) != 0 && (status & kFeaturesOk) == 0) {
+    return fail("the saved status {:#x} has DRIVER_OK without FEATURES_OK", status);
+  }
+  if (((status & kNeedsReset) != 0) != broken) {
+    return fail("the saved status {:#x} says otherwise than the reason why the device stopped",
+                status);
+  }
+  if ((registers.interrupt_status & ~(kUsedBuffer | kConfigurationChange)) != 0) {
+    return fail("the saved interrupt status {:#x} has causes that there are not",
+                registers.interrupt_status);
+  }
+  if ((status & kFeaturesOk) != 0 && (features & ~offered_features()) != 0) {
+    return fail("the driver uses features {:#x}, but the device offers {:#x}", features,
+                offered_features());
+  }
+  if ((status & kFeaturesOk) != 0 && (features & feature_mask(kFeatureVersion1)) == 0) {
+    return fail("the driver uses features {:#x} without VERSION_1", features);
+  }
+  return {};
+}
+
+// After an Error the device is as after a reset.
 Result<void> VirtioMmio::restore(vmm::StateReader& reader, std::uint32_t) {
-  constexpr std::uint64_t kLongestReason = 4096;
   reset();
+  auto restored = restore_all(reader);
+  if (!restored) {
+    reset();
+  }
+  return restored;
+}
+
+Result<void> VirtioMmio::restore_all(vmm::StateReader& reader) {
   Registers registers;
   registers.status = reader.u32();
   registers.interrupt_status = reader.u32();
@@ -390,13 +427,8 @@ Result<void> VirtioMmio::restore(vmm::StateReader& reader, std::uint32_t) {
   if (queue_count != device_->queue_count()) {
     return fail("{} queues were saved, but the device has {}", queue_count, device_->queue_count());
   }
-  if ((registers.status & kDriverOk) != 0 && (registers.status & kFeaturesOk) == 0) {
-    return fail("the saved status {:#x} has DRIVER_OK without FEATURES_OK", registers.status);
-  }
-  if ((registers.status & kFeaturesOk) != 0 &&
-      (registers.driver_features & ~offered_features()) != 0) {
-    return fail("the driver uses features {:#x}, but the device offers {:#x}",
-                registers.driver_features, offered_features());
+  if (auto checked = check(registers, !reason.empty()); !checked) {
+    return checked;
   }
   for (std::uint16_t queue = 0; queue < queue_count; ++queue) {
     QueueSetup& setup = registers.queues.emplace_back();
@@ -405,7 +437,10 @@ Result<void> VirtioMmio::restore(vmm::StateReader& reader, std::uint32_t) {
     setup.addresses.available = reader.u64();
     setup.addresses.used = reader.u64();
     if (Result<void> restored = device_->queue(queue).restore(reader); !restored) {
-      return restored;
+      return std::unexpected(restored.error().with_context(fmt::format("queue {}", queue)));
+    }
+    if (device_->queue(queue).enabled() && (registers.status & kFeaturesOk) == 0) {
+      return fail("queue {} was enabled without FEATURES_OK", queue);
     }
   }
   if (Result<void> restored = device_->restore(reader); !restored) {

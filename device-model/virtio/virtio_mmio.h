@@ -88,6 +88,8 @@ class VirtioMmio final : public vmm::BusDevice, public vmm::Stateful, private Vi
   void process(std::uint32_t queue);
   void interrupt(std::uint32_t cause);
   void reset();
+  Result<void> check(const Registers& registers, bool broken) const;
+  Result<void> restore_all(vmm::StateReader& reader);
 
   const std::string name_;
   const std::unique_ptr<VirtioDevice> device_;

@@ -143,5 +143,24 @@ TEST_F(Lsm6dsoTest, KeepsItsStateOverSaveAndRestore) {
   EXPECT_EQ(chip_.read_signed(0x2C), 0);
 }
 
+TEST_F(Lsm6dsoTest, AWakeUpWithinATransferTearsNoSample) {
+  probe();
+  chip_.update(0x0D, 0x01, 0x01);
+  chip_.world.set(Quantity::kAccelerationX, 0);
+  chip_.pass_milliseconds(20);
+  ChipDevice& chip = chip_.chip();
+  chip.start(I2cDirection::kWrite);
+  chip.write(0x28);
+  chip.start(I2cDirection::kRead);
+  EXPECT_EQ(chip.read(), 0);
+  chip_.world.set(Quantity::kAccelerationX, -4.2);
+  chip_.pass_milliseconds(20);
+  EXPECT_EQ(chip.read(), 0) << "of the sample whose other half was read";
+  chip.stop();
+  EXPECT_TRUE(chip_.waits());
+  chip_.pass_milliseconds(0);
+  EXPECT_NEAR(chip_.read_signed(0x28) * 0.061e-3 * 9.80665, -4.2, 0.001);
+}
+
 }  // namespace
 }  // namespace ensemble::device

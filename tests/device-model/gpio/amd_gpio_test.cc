@@ -104,5 +104,23 @@ TEST_F(AmdGpioTest, KeepsItsStateOverSaveAndRestore) {
   EXPECT_TRUE(interrupt);
 }
 
+TEST_F(AmdGpioTest, RefusesStatesThatCannotBe) {
+  vmm::StateWriter writer;
+  ASSERT_TRUE(gpio_.save(writer));
+  const auto error = [&](std::size_t place) {
+    auto bad = writer.data();
+    bad[place] = std::byte{0xFF};
+    vmm::StateReader reader(bad);
+    const auto restored = gpio_.restore(reader, 1);
+    return restored ? std::string("accepted") : restored.error().message();
+  };
+  EXPECT_EQ(error(8 + 4 * AmdGpio::kNoPin),
+            "pin 63 was saved as 0xff, of which no pin has the bits 0xff");
+  EXPECT_EQ(error(8 + 4 * 5 + 3),
+            "pin 5 was saved as 0xff000000, of which no pin has the bits 0xc0000000");
+  EXPECT_NE(error(8 + 4 * AmdGpio::kPinCount + 3).find("the master register"), std::string::npos);
+  EXPECT_EQ(error(8 + 4 * 5), "accepted");
+}
+
 }  // namespace
 }  // namespace ensemble::device

@@ -174,5 +174,44 @@ TEST_F(DesignwareI2cTest, KeepsItsStateOverSaveAndRestore) {
   EXPECT_EQ(device.next, 0x11);  // The command that had waited.
 }
 
+TEST_F(DesignwareI2cTest, RefusesStatesThatCannotBe) {
+  begin(0x42);
+  write(0x10, 0x01);
+  vmm::StateWriter writer;
+  ASSERT_TRUE(controller_.save(writer));
+  const auto good = writer.data();
+  constexpr std::size_t kSettings = 8;
+  const std::size_t wrong[] = {
+      kSettings + 0x6C + 1,    // The enable register.
+      kSettings + 0x30 + 2,    // The interrupt mask.
+      kSettings + 0x38,        // A threshold.
+      kSettings + 0x04 + 3,    // The target.
+      kSettings + 0x100 + 2,   // Interrupts.
+      kSettings + 0x100 + 8,   // What the bus does.
+      kSettings + 0x100 + 9,   // The address that answers.
+      kSettings + 0x100 + 10,  // How many commands wait.
+  };
+  for (const std::size_t place : wrong) {
+    auto bad = good;
+    bad[place] = std::byte{0xFF};
+    vmm::StateReader reader(bad);
+    EXPECT_FALSE(controller_.restore(reader, 1)) << place;
+  }
+  auto disabled = good;
+  disabled[kSettings + 0x6C] = std::byte{0};
+  vmm::StateReader reader(disabled);
+  const auto restored = controller_.restore(reader, 1);
+  ASSERT_FALSE(restored);
+  EXPECT_NE(restored.error().message().find("no controller can have these registers: enabled 0x0"),
+            std::string::npos);
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    const auto part = std::span(good).first(size);
+    vmm::StateReader short_reader(part);
+    EXPECT_FALSE(controller_.restore(short_reader, 1)) << size;
+  }
+  vmm::StateReader again(good);
+  EXPECT_TRUE(controller_.restore(again, 1));
+}
+
 }  // namespace
 }  // namespace ensemble::device

@@ -6,11 +6,13 @@ resolution. Elsewhere the test ends with 77, which CTest counts as skipped: it n
 files of scripts/lane-hw.
 """
 
+import datetime
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -31,6 +33,7 @@ WORLD = {
 # Devices by their ACPI path: bus, ID, and the driver that is to take it; "": Debian has none.
 CONTROLLERS = {
     "\\_SB_.COM1": ("pnp", "PNP0501", "serial"),
+    "\\_SB_.RTC_": ("pnp", "PNP0B00", "rtc_cmos"),
     "\\_SB_.GPI0": ("platform", "AMDI0030", "amd_gpio"),
     "\\_SB_.I2C0": ("platform", "AMDI0010", "i2c_designware"),
 }
@@ -189,8 +192,16 @@ class StockLinuxChips(unittest.TestCase):
             charger = read("bq24190-charger")
             self.assertEqual({name: charger.get(name) for name in CHARGER}, CHARGER)
 
+    def check_clock(self, lines, before, after):
+        shown = datetime.datetime.fromisoformat(lines[0]).timestamp()
+        self.assertTrue(before - 1 <= shown <= after, f"{lines[0]} is not between {before} and {after}")
+        # hwclock waits for the clock's update interrupt.
+        self.assertGreater(int(lines[1].split()[1]), 0)
+
     def judge(self, product):
+        before = time.time()
         parts = self.run_product(product)
+        self.check_clock(parts["clock"], before, time.time())
         self.check_bindings(product, parts["devices"])
         self.check_readings(product, iio_channels(parts["sensors"]))
         self.check_supplies(product, parts)

@@ -57,6 +57,11 @@ PRODUCTS = {
     "watch": ("ak09912", "drv2605l", "lps22hb", "lsm6dso", "ltr559", "max17047", "max30102"),
 }
 VIRTIO_DEVICES = {"phone": 4, "tablet": 5, "watch": 5}
+# Input devices that evdev is to take: buttons, touch screen, dock or crown; and keys that Linux is to know.
+INPUTS = {"phone": 2, "tablet": 3, "watch": 3}
+VOLUME_DOWN, VOLUME_UP, POWER, TOUCH = 114, 115, 116, 0x14A
+KEYS = {"phone": (VOLUME_DOWN, VOLUME_UP, POWER, TOUCH), "tablet": (VOLUME_DOWN, VOLUME_UP, POWER, TOUCH),
+        "watch": (TOUCH,)}
 FULL_CHARGE = {"phone": 4600, "tablet": 7000, "watch": 306}  # mAh
 
 
@@ -192,6 +197,17 @@ class StockLinuxChips(unittest.TestCase):
             charger = read("bq24190-charger")
             self.assertEqual({name: charger.get(name) for name in CHARGER}, CHARGER)
 
+    def check_inputs(self, product, lines):
+        handled = [line for line in lines if re.match(r"H: Handlers=.*\bevent\d", line)]
+        self.assertEqual(len(handled), INPUTS[product], "\n".join(lines))
+        keys = set()
+        for line in lines:
+            if match := re.match(r"B: KEY=([0-9a-f ]+)", line):
+                bits = int("".join(word.zfill(16) for word in match.group(1).split()), 16)
+                keys |= {code for code in range(bits.bit_length()) if bits >> code & 1}
+        for key in KEYS[product]:
+            self.assertIn(key, keys, "\n".join(lines))
+
     def check_clock(self, lines, before, after):
         shown = datetime.datetime.fromisoformat(lines[0]).timestamp()
         self.assertTrue(before - 1 <= shown <= after, f"{lines[0]} is not between {before} and {after}")
@@ -201,6 +217,7 @@ class StockLinuxChips(unittest.TestCase):
     def judge(self, product):
         before = time.time()
         parts = self.run_product(product)
+        self.check_inputs(product, parts["inputs"])
         self.check_clock(parts["clock"], before, time.time())
         self.check_bindings(product, parts["devices"])
         self.check_readings(product, iio_channels(parts["sensors"]))

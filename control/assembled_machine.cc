@@ -136,6 +136,8 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
       return add_input(device);
     case proto::Device::kVirtioNetwork:
       return add_network(device);
+    case proto::Device::kRealTimeClock:
+      return add_clock(device);
     case proto::Device::kGpioController:
       return add_gpio(device);
     case proto::Device::kI2CController:
@@ -246,6 +248,22 @@ Result<void> AssembledMachine::add_serial(const proto::Device& device) {
   }
   return machine_->port_bus().insert(device.address(), vmm::Serial16550::kSize,
                                      console_->add_serial(std::move(*line)));
+}
+
+Result<void> AssembledMachine::add_clock(const proto::Device& device) {
+  if (clock_) {
+    return fail("a machine has one real-time clock");
+  }
+  auto line = machine_->make_interrupt_line(device.gsi());
+  if (!line) {
+    return std::unexpected(line.error());
+  }
+  auto clock = device::HostClock::create(machine_->event_loop(), std::move(*line));
+  if (!clock) {
+    return std::unexpected(clock.error());
+  }
+  clock_ = std::move(*clock);
+  return machine_->port_bus().insert(device.address(), device::CmosClock::kSize, clock_->clock());
 }
 
 Result<void> AssembledMachine::add_board(const proto::Configuration& configuration) {

@@ -16,6 +16,7 @@
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
 #include "device-model/chip_board.h"
+#include "device-model/clock/host_clock.h"
 #include "device-model/virtio/console_device.h"
 #include "device-model/virtio/input_controls.h"
 #include "device-model/virtio/port_backend.h"
@@ -77,6 +78,7 @@ class AssembledMachine final : public DeviceMachine {
   Result<void> add_board(const ensemble::vmm::v1::Configuration& configuration);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
+  Result<void> add_clock(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
   Result<void> add_input(const ensemble::vmm::v1::Device& device);
   Result<void> add_network(const ensemble::vmm::v1::Device& device);
@@ -102,6 +104,7 @@ class AssembledMachine final : public DeviceMachine {
   std::unique_ptr<vmm::MachineControl> machine_control_;
   std::unique_ptr<MachineConsole> console_;
   std::unique_ptr<device::VirtioBus> virtio_bus_;
+  std::unique_ptr<device::HostClock> clock_;        // Null: none.
   std::unique_ptr<device::ChipBoard> board_;        // Null: no chips.
   device::ChipSettings product_;                    // What all chips are told of the product.
   device::PortBackend* agent_;                      // Null: taken, or none.

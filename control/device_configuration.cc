@@ -318,6 +318,15 @@ void add_chips(proto::Configuration& configuration, device::MachineDescription& 
   }
 }
 
+void add_clock(proto::Configuration& configuration, device::MachineDescription& machine) {
+  machine.has_clock = true;
+  proto::Device& clock = *configuration.add_devices();
+  clock.set_name("real-time-clock");
+  clock.set_address(device::kClockPort);
+  clock.set_gsi(device::kClockGsi);
+  clock.mutable_real_time_clock();
+}
+
 std::uint64_t nanoseconds_since_1970() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -411,6 +420,9 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
   if (done) {
     done = add_devices(configuration, machine, options, *network);
     add_chips(configuration, machine);
+    if (*as_linux && options.power == device::PowerControl::kMachineControl) {
+      add_clock(configuration, machine);
+    }
   }
   if (done && options.world) {
     done = check_file("recording", *options.world, O_RDONLY);

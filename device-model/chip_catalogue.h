@@ -23,6 +23,9 @@ struct ChipModel {
   std::string_view compatible;  // Of its device tree binding.
   // The ACPI ID that drivers know; empty: PRP0001 with `compatible`.
   std::string_view acpi_id;
+  // By which a driver knows the part where ACPI says PRP0001, in front of `compatible`: Linux's
+  // drivers that have ACPI IDs too go by the first name alone. Empty: `compatible` does it.
+  std::string_view acpi_compatible = {};
   ChipInterrupt interrupt;
   // What it senses, in the profile's words; empty for chips that are no sensors.
   std::span<const std::string_view> measures;

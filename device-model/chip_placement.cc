@@ -28,6 +28,7 @@ ChipNode describe(const PlacedChip& chip) {
   ChipNode node;
   node.hardware_id = chip.model->acpi_id;
   node.compatible = chip.model->compatible;
+  node.acpi_compatible = chip.model->acpi_compatible;
   node.address = chip.address;
   if (chip.interrupt_pin) {
     node.interrupt_pin = static_cast<std::uint16_t>(*chip.interrupt_pin);

@@ -53,8 +53,9 @@ struct ChipProperty {
 
 // A chip on an I2C bus, as its driver finds it.
 struct ChipNode {
-  std::string hardware_id;  // Of ACPI; empty: the driver binds by `compatible` (PRP0001).
-  std::string compatible;   // Of the device tree binding.
+  std::string hardware_id;           // Of ACPI; empty: the driver binds by `compatible` (PRP0001).
+  std::string compatible;            // Of the device tree binding.
+  std::string acpi_compatible = {};  // In front of `compatible` in ACPI; may be empty.
   std::uint8_t address = 0;
   std::optional<std::uint16_t> interrupt_pin;  // Of the machine's GPIO controller.
   Trigger trigger = Trigger::kEdgeRising;      // Of that pin.

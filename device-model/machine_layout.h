@@ -59,5 +59,6 @@ inline constexpr std::uint64_t kAcpiTablesSize = 0x2'0000;
 inline constexpr std::uint16_t kClockPort = 0x70;
 inline constexpr std::uint8_t kClockPortCount = 2;
 inline constexpr std::uint32_t kClockGsi = 8;
+inline constexpr std::uint8_t kClockCenturyIndex = 0x32;
 
 }  // namespace ensemble::device

@@ -53,7 +53,8 @@ struct [[gnu::packed]] Fadt {
   std::uint32_t dsdt = 0;
   std::uint8_t reserved = 0;
   std::uint8_t profile = 0;
-  std::uint8_t fixed_hardware[63] = {};  // There is none: all zero.
+  std::uint8_t fixed_hardware[62] = {};  // There is none: all zero.
+  std::uint8_t century = 0;              // Index in the real-time clock; 0: it has none.
   std::uint16_t boot_flags = 0;
   std::uint8_t reserved2 = 0;
   std::uint32_t flags = 0;
@@ -187,6 +188,7 @@ Bytes make_fadt(const MachineDescription& machine, std::uint64_t dsdt) {
   fadt.header = header_of("FACP", kRevision);
   fadt.dsdt = static_cast<std::uint32_t>(dsdt);
   fadt.extended_dsdt = dsdt;
+  fadt.century = machine.has_clock ? kClockCenturyIndex : 0;
   fadt.boot_flags = kNoVga | (machine.has_clock ? 0 : kNoClock);
   fadt.flags = kWriteBackInvalidate | kNoFixedPowerButton | kNoFixedSleepButton | kResetRegister |
                kHeadless | kHardwareReduced;

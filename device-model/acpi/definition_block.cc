@@ -174,11 +174,25 @@ class DefinitionBlock {
       aml_.uuid("daffd814-6eba-4d8c-8a91-bc9bbf4aa301");  // Device properties.
       aml_.package([&] {
         if (with_compatible) {
-          write_property({"compatible", chip.compatible});
+          write_compatible(chip);
         }
         for (const ChipProperty& property : chip.properties) {
           write_property(property);
         }
+      });
+    });
+  }
+
+  void write_compatible(const ChipNode& chip) {
+    if (chip.acpi_compatible.empty()) {
+      write_property({"compatible", chip.compatible});
+      return;
+    }
+    aml_.package([&] {
+      aml_.string("compatible");
+      aml_.package([&] {
+        aml_.string(chip.acpi_compatible);
+        aml_.string(chip.compatible);
       });
     });
   }

@@ -200,6 +200,7 @@ extern const ChipModel kLps22hb = {
     .role = ChipRole::kSensor,
     .compatible = "st,lps22hb-press",
     .acpi_id = "",
+    .acpi_compatible = "st,lps22hb",
     .interrupt = ChipInterrupt::kEdgeRising,
     .measures = kMeasures,
     .addresses = kAddresses,

@@ -46,7 +46,13 @@ MachineDescription full_machine() {
                              .address = 0x77,
                              .interrupt_pin = std::nullopt,
                              .properties = {{"clock-frequency", std::uint64_t{400'000}},
-                                            {"label", std::string("pressure")}}}}},
+                                            {"label", std::string("pressure")}}},
+                            {.hardware_id = "",
+                             .compatible = "st,lps22hb-press",
+                             .acpi_compatible = "st,lps22hb",
+                             .address = 0x5c,
+                             .interrupt_pin = std::nullopt,
+                             .properties = {}}}},
                  {.controller = {"AMDI0010", 0xd012'0000, 0x1000, 14, Trigger::kLevelHigh},
                   .clock = 100'000,
                   .chips = {}}};
@@ -240,6 +246,10 @@ TEST_P(AcpicaTest, CompilesTheDefinitionBlockBackToTheSameBytes) {
   iasl("-d " + write("dsdt.dat", dsdt));
   const std::string source = read(folder.path() / "dsdt.dsl");
   EXPECT_NE(source.find("LNRO0005"), std::string::npos) << source;
+  // The name by which Linux's driver knows the part comes first.
+  const std::size_t name = source.find("\"st,lps22hb\"");
+  EXPECT_EQ(name != std::string::npos, GetParam()) << source;
+  EXPECT_EQ(source.find("\"st,lps22hb-press\"", name) != std::string::npos, GetParam()) << source;
   const std::string output = iasl("-oa -p again dsdt.dsl");
   EXPECT_NE(output.find("0 Errors, 0 Warnings, 0 Remarks"), std::string::npos) << output << source;
   constexpr std::size_t kHeader = 36;  // Names its compiler.

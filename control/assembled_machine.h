@@ -13,6 +13,7 @@
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
 #include "device-model/chip_board.h"
+#include "device-model/virtio/balloon_device.h"
 #include "device-model/virtio/console_device.h"
 #include "device-model/virtio/input_controls.h"
 #include "device-model/virtio/port_backend.h"
@@ -47,6 +48,8 @@ class AssembledMachine final : public DeviceMachine {
   void resize_console(const ensemble::vmm::v1::ConsoleSize& size) override;
   Result<void> send_input(const ensemble::vmm::v1::SendInput& input) override;
 
+  Result<void> set_balloon(std::uint64_t bytes) override;
+
   // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
       const ensemble::vmm::v1::Configuration& configuration) const override;
@@ -58,6 +61,7 @@ class AssembledMachine final : public DeviceMachine {
   Result<void> add_board(const ensemble::vmm::v1::Configuration& configuration);
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
+  Result<void> add_balloon(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
   Result<void> add_input(const ensemble::vmm::v1::Device& device);
   Result<void> add_network(const ensemble::vmm::v1::Device& device);
@@ -88,6 +92,7 @@ class AssembledMachine final : public DeviceMachine {
   device::PortBackend* agent_;                      // Null: taken, or none.
   device::InputControls input_controls_;            // Of the bus's input devices.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
+  device::BalloonDevice* balloon_ = nullptr;        // The bus's; null: there is none.
   std::optional<std::chrono::steady_clock::time_point> started_;
 };
 

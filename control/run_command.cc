@@ -100,6 +100,17 @@ Result<void> choose_network(const RunOptions& options, DeviceOptions& device) {
   return {};
 }
 
+Result<void> choose_balloon(const RunOptions& options, DeviceOptions& device) {
+  if (options.balloon) {
+    const auto balloon = parse_memory_size(*options.balloon);
+    if (!balloon) {
+      return std::unexpected(balloon.error().with_context("--balloon"));
+    }
+    device.balloon = *balloon;
+  }
+  return {};
+}
+
 // With this process's terminal, if it has one, as the console.
 Result<DeviceOptions> device_options(const RunOptions& options) {
   DeviceOptions device{.name = options.name,
@@ -118,6 +129,9 @@ Result<DeviceOptions> device_options(const RunOptions& options) {
   auto chosen = choose_size(options, device);
   if (chosen) {
     chosen = choose_network(options, device);
+  }
+  if (chosen) {
+    chosen = choose_balloon(options, device);
   }
   if (!chosen) {
     return std::unexpected(chosen.error());

@@ -83,6 +83,13 @@ std::vector<Mistake> mistakes() {
       {"MissingTap",
        run_guest("hello", {"--network", "tap:nosuchtap"}),
        {"device 'virtio-network'", "there is no network interface 'nosuchtap'"}},
+      {"BalloonThatIsNoSize", run_guest("hello", {"--balloon", "big"}), {"--balloon", "'big'"}},
+      {"BalloonWithoutLinux",
+       run_guest("hello", {"--balloon", "16M"}),
+       {"a memory balloon can be had by Linux"}},
+      {"BalloonOfMoreThanAll",
+       run_guest("hello", {"--append", "quiet", "--memory", "32M", "--balloon", "64M"}),
+       {"a balloon of 67108864 bytes", "larger than the device's memory"}},
       {"UnknownOutputFormat", {"doctor", "--output", "xml"}, {"xml"}},
   };
 }

@@ -1,0 +1,114 @@
+"""Debian's stock kernel as a guest on lane S: what its drivers do with devices that answer the host.
+
+Elsewhere the test ends with 77, which CTest counts as skipped: it needs hardware KVM and the files of
+scripts/lane-hw.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+SKIPPED = 77
+PATIENCE = 200
+MEBIBYTE = 1 << 20
+WORD_AT = 2 * 512
+# Without what takes an emulated processor long: a search for a PCI bus, and tests of ciphers.
+APPEND = "console=ttyS0 quiet mitigations=off pci=off cryptomgr.notests run=devices"
+COMPLAINTS = ("BUG", "WARNING", "ACPI Error", "ACPI Warning", "Kernel panic")
+
+
+class Guest:
+    """A device that runs the stock kernel, and its console."""
+
+    def __init__(self, disk, *options):
+        stock = Path(os.environ["ENSEMBLE_STOCK_LINUX"])
+        self.disk = disk
+        self.process = subprocess.Popen(
+            [os.environ["ENSEMBLE"], "run", "watch", "--cpus", "1", "--memory", "256M", "--kernel",
+             stock / "vmlinuz", "--initrd", stock / "initrd.cpio", "--disk", disk, "--network", "none", *options,
+             "--append", APPEND],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines = []
+        self.changed = threading.Condition()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            print(line, end="", flush=True)
+            with self.changed:
+                self.lines.append(line.rstrip())
+                self.changed.notify_all()
+
+    def line_with(self, text):
+        """The first line with `text`, once there is one."""
+        def find():
+            return next((line for line in self.lines if text in line), None)
+        with self.changed:
+            if not self.changed.wait_for(find, PATIENCE):
+                raise AssertionError(f"the guest did not say '{text}'; it said:\n" + "\n".join(self.lines))
+            return find()
+
+    def tell(self, word):
+        """Lets a guest that waits for `word` go on."""
+        with open(self.disk, "r+b") as file:
+            file.seek(WORD_AT)
+            file.write(word.encode().ljust(512, b"\0"))
+
+    def resident_bytes(self):
+        """Of the process that the machine runs in."""
+        parent = str(self.process.pid)
+        for status in Path("/proc").glob("[0-9]*/status"):
+            fields = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+            if fields["PPid"].strip() == parent and fields["Name"].strip() == "ensemble-vmm":
+                return int(fields["VmRSS"].split()[0]) << 10
+        raise AssertionError("there is no ensemble-vmm")
+
+
+def wait_until(holds, limit=PATIENCE):
+    deadline = time.monotonic() + limit
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+class StockLinuxDevices(unittest.TestCase):
+    def test_uses_its_devices_together_with_the_host(self):
+        with tempfile.TemporaryDirectory() as folder:
+            disk = Path(folder, "disk.img")
+            disk.write_bytes(bytes(MEBIBYTE))
+            guest = Guest(disk, "--balloon", "32M")
+            self.addCleanup(guest.process.kill)
+            self.check_balloon(guest)
+            self.assertEqual(guest.process.wait(PATIENCE), 0)
+            guest.process.stdout.close()
+        for complaint in COMPLAINTS:
+            self.assertNotIn(complaint, "\n".join(guest.lines))
+
+    def check_balloon(self, guest):
+        guest.line_with("memory is free again")
+        before = guest.resident_bytes()
+        self.assertGreater(before, 128 * MEBIBYTE, "it had filled more than that")
+        guest.tell("balloon")
+        # Statistics, deflation when memory runs out, and reporting.
+        self.assertIn("virtio_balloon, features 011001", guest.line_with("guest: balloon"))
+        wait_until(lambda: guest.resident_bytes() < before - 100 * MEBIBYTE)
+        after = guest.resident_bytes()
+        print(f"host: the process has {before >> 20} MiB before, and {after >> 20} MiB after", flush=True)
+        self.assertLess(after, before - 100 * MEBIBYTE)
+        guest.tell("inflated")
+        self.assertEqual(int(guest.line_with("balloon_inflate").split()[-1]), 32 * MEBIBYTE // 4096)
+        guest.line_with("memory can be used again")
+
+
+if __name__ == "__main__":
+    if os.environ.get("ENSEMBLE_LANE") != "s":
+        print("needs hardware KVM and the files of scripts/lane-hw")
+        sys.exit(SKIPPED)
+    unittest.main(verbosity=2)

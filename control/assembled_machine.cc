@@ -17,6 +17,7 @@
 #include "device-model/virtio/block_device.h"
 #include "device-model/virtio/entropy_device.h"
 #include "device-model/virtio/port_device.h"
+#include "device-model/virtio/vsock_device.h"
 #include "device-model/world/constant_world.h"
 #include "device-model/world/recorded_world.h"
 #include "vmm/serial_16550.h"
@@ -128,6 +129,10 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
       return add_network(device);
     case proto::Device::kVirtioBalloon:
       return add_balloon(device);
+    case proto::Device::kVirtioVsock: {
+      auto vsock = device::VsockDevice::create(loop, device.virtio_vsock().path());
+      return vsock ? add_virtio(device, *std::move(vsock)) : std::unexpected(vsock.error());
+    }
     case proto::Device::kGpioController:
       return add_gpio(device);
     case proto::Device::kI2CController:

@@ -196,6 +196,7 @@ constexpr std::uint32_t kVirtioConsoleId = 3;
 constexpr std::uint32_t kVirtioEntropyId = 4;
 constexpr std::uint32_t kVirtioBalloonId = 5;
 constexpr std::uint32_t kVirtioInputId = 18;
+constexpr std::uint32_t kVirtioVsockId = 19;
 constexpr std::size_t kLongestSerial = 20;
 
 // A locally administered one, which a device of that name has at each start.
@@ -263,6 +264,17 @@ Result<void> add_balloon(VirtioPlaces& places, const proto::Configuration& confi
   return {};
 }
 
+Result<void> add_vsock(VirtioPlaces& places, const DeviceOptions& options, bool as_linux) {
+  if (!options.vsock) {
+    return {};
+  }
+  if (!as_linux || options.power != device::PowerControl::kMachineControl) {
+    return fail("sockets of the guest can be had with Linux on KVM only, as --kernel");
+  }
+  places.add("vsock", kVirtioVsockId).mutable_virtio_vsock()->set_path(*options.vsock);
+  return {};
+}
+
 Result<void> add_devices(proto::Configuration& configuration, device::MachineDescription& machine,
                          const DeviceOptions& options, bool as_linux,
                          const device::NetworkChoice& network) {
@@ -302,7 +314,8 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     *places.add("input", kVirtioInputId).mutable_virtio_input() = to_message(input);
   }
   add_network(places, configuration.name(), network);
-  return add_balloon(places, configuration, options, as_linux);
+  auto added = add_balloon(places, configuration, options, as_linux);
+  return added ? add_vsock(places, options, as_linux) : added;
 }
 
 void add_chips(proto::Configuration& configuration, device::MachineDescription& machine) {

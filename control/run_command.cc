@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <utility>
 
@@ -100,13 +101,16 @@ Result<void> choose_network(const RunOptions& options, DeviceOptions& device) {
   return {};
 }
 
-Result<void> choose_balloon(const RunOptions& options, DeviceOptions& device) {
+Result<void> choose_linux_devices(const RunOptions& options, DeviceOptions& device) {
   if (options.balloon) {
     const auto balloon = parse_memory_size(*options.balloon);
     if (!balloon) {
       return std::unexpected(balloon.error().with_context("--balloon"));
     }
     device.balloon = *balloon;
+  }
+  if (options.vsock) {
+    device.vsock = std::filesystem::absolute(*options.vsock);
   }
   return {};
 }
@@ -131,7 +135,7 @@ Result<DeviceOptions> device_options(const RunOptions& options) {
     chosen = choose_network(options, device);
   }
   if (chosen) {
-    chosen = choose_balloon(options, device);
+    chosen = choose_linux_devices(options, device);
   }
   if (!chosen) {
     return std::unexpected(chosen.error());

@@ -4,7 +4,9 @@ Elsewhere the test ends with 77, which CTest counts as skipped: it needs hardwar
 scripts/lane-hw.
 """
 
+import hashlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -69,6 +71,21 @@ class Guest:
         raise AssertionError("there is no ensemble-vmm")
 
 
+def exchange(connection, content):
+    """Sends the content and the end, and returns what comes meanwhile."""
+    def send():
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+    sender = threading.Thread(target=send)
+    sender.start()
+    received = bytearray()
+    while part := connection.recv(1 << 16):
+        received += part
+    sender.join()
+    connection.close()
+    return received
+
+
 def wait_until(holds, limit=PATIENCE):
     deadline = time.monotonic() + limit
     while not holds():
@@ -83,9 +100,10 @@ class StockLinuxDevices(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             disk = Path(folder, "disk.img")
             disk.write_bytes(bytes(MEBIBYTE))
-            guest = Guest(disk, "--balloon", "32M")
+            guest = Guest(disk, "--balloon", "32M", "--vsock", Path(folder, "vsock"))
             self.addCleanup(guest.process.kill)
             self.check_balloon(guest)
+            self.check_vsock(guest, Path(folder, "vsock"))
             self.assertEqual(guest.process.wait(PATIENCE), 0)
             guest.process.stdout.close()
         for complaint in COMPLAINTS:
@@ -105,6 +123,34 @@ class StockLinuxDevices(unittest.TestCase):
         guest.tell("inflated")
         self.assertEqual(int(guest.line_with("balloon_inflate").split()[-1]), 32 * MEBIBYTE // 4096)
         guest.line_with("memory can be used again")
+
+
+    def check_vsock(self, guest, path):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{path}_5000")
+        listener.listen(1)
+        self.addCleanup(listener.close)
+        listener.settimeout(PATIENCE)
+        guest.line_with("guest: vsock vmw_vsock_virtio_transport")
+        guest.line_with("to nobody, connect: Connection reset by peer")
+        digest = guest.line_with("guest: sends").split()[-1]
+        content = os.urandom(2 * MEBIBYTE)
+        own_digest = hashlib.sha256(content).hexdigest()
+        connection, _ = listener.accept()
+        self.assertEqual(hashlib.sha256(exchange(connection, content)).hexdigest(), digest)
+        self.assertEqual(guest.line_with("guest: connected, got").split()[-1], own_digest)
+
+        guest.line_with("guest: listening")
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(path))
+        client.settimeout(PATIENCE)
+        client.sendall(b"CONNECT 6000\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            answer += client.recv(1)
+        self.assertRegex(answer, rb"^OK \d+\n$")
+        self.assertEqual(hashlib.sha256(exchange(client, content)).hexdigest(), digest)
+        self.assertEqual(guest.line_with("guest: listened, got").split()[-1], own_digest)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ std::vector<Mistake> mistakes() {
       {"BalloonOfMoreThanAll",
        run_guest("hello", {"--append", "quiet", "--memory", "32M", "--balloon", "64M"}),
        {"a balloon of 67108864 bytes", "larger than the device's memory"}},
+      {"SocketsWithoutLinux",
+       run_guest("hello", {"--vsock", "/tmp/vsock"}),
+       {"sockets of the guest can be had with Linux"}},
+      {"SocketsInNoFolder",
+       run_guest("hello", {"--append", "quiet", "--vsock", "/nonexistent/vsock"}),
+       {"device 'virtio-vsock'", "cannot listen at '/nonexistent/vsock'"}},
       {"UnknownOutputFormat", {"doctor", "--output", "xml"}, {"xml"}},
   };
 }

@@ -118,7 +118,11 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     case proto::Device::kVirtioBlock: {
       const proto::VirtioBlock& disk = device.virtio_block();
       auto block = device::BlockDevice::create(
-          disk.path(), {.read_only = disk.read_only(), .serial = disk.serial()}, loop);
+          disk.path(),
+          {.read_only = disk.read_only(),
+           .queues = static_cast<std::uint16_t>(std::clamp(disk.queues(), 1U, 0xFFFFU)),
+           .serial = disk.serial()},
+          loop);
       return block ? add_virtio(device, std::move(*block)) : std::unexpected(block.error());
     }
     case proto::Device::kVirtioPort:

@@ -308,6 +308,8 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     proto::VirtioBlock& block = *places.add("block", kVirtioBlockId).mutable_virtio_block();
     block.set_path(*options.disk);
     block.set_serial(configuration.name().substr(0, kLongestSerial));
+    // Ensemble's driver uses one.
+    block.set_queues(as_linux ? configuration.vcpus() : 1);
   }
   for (const device::InputDescription& input :
        device::input_devices(machine.product, configuration.name())) {

@@ -31,7 +31,7 @@ class Guest:
         stock = Path(os.environ["ENSEMBLE_STOCK_LINUX"])
         self.disk = disk
         self.process = subprocess.Popen(
-            [os.environ["ENSEMBLE"], "run", "watch", "--cpus", "1", "--memory", "256M", "--kernel",
+            [os.environ["ENSEMBLE"], "run", "watch", "--cpus", "2", "--memory", "256M", "--kernel",
              stock / "vmlinuz", "--initrd", stock / "initrd.cpio", "--disk", disk, "--network", "none", *options,
              "--append", APPEND],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -99,10 +99,11 @@ class StockLinuxDevices(unittest.TestCase):
     def test_uses_its_devices_together_with_the_host(self):
         with tempfile.TemporaryDirectory() as folder:
             disk = Path(folder, "disk.img")
-            disk.write_bytes(bytes(MEBIBYTE))
+            disk.write_bytes(bytes(8 * MEBIBYTE))
             guest = Guest(disk, "--balloon", "32M", "--vsock", Path(folder, "vsock"))
             self.addCleanup(guest.process.kill)
             self.check_balloon(guest)
+            self.check_disk(guest, disk)
             self.check_vsock(guest, Path(folder, "vsock"))
             self.assertEqual(guest.process.wait(PATIENCE), 0)
             guest.process.stdout.close()
@@ -124,6 +125,23 @@ class StockLinuxDevices(unittest.TestCase):
         self.assertEqual(int(guest.line_with("balloon_inflate").split()[-1]), 32 * MEBIBYTE // 4096)
         guest.line_with("memory can be used again")
 
+
+    def check_disk(self, guest, disk):
+        def blocks():
+            return disk.stat().st_blocks * 512
+        self.assertIn("disk with 2 queues, discards 2147483648, granularity 512, zeroes 2147483648",
+                      guest.line_with("guest: disk with"))
+        guest.line_with("disk filled")
+        filled = blocks()
+        guest.tell("discard")
+        guest.line_with("disk discarded")
+        discarded = blocks()
+        guest.tell("zero")
+        guest.line_with("disk zeroed")
+        print(f"host: the disk has {filled >> 10} KiB, discarded {discarded >> 10}, zeroed {blocks() >> 10}", flush=True)
+        self.assertLessEqual(discarded, filled - 2 * MEBIBYTE)
+        guest.tell("compare")
+        guest.line_with("disk reads as it should")
 
     def check_vsock(self, guest, path):
         listener = socket.socket(socket.AF_UNIX)

@@ -149,6 +149,7 @@ class StockLinuxDevices(unittest.TestCase):
         listener.listen(1)
         self.addCleanup(listener.close)
         listener.settimeout(PATIENCE)
+        guest.tell("sockets")
         guest.line_with("guest: vsock vmw_vsock_virtio_transport")
         guest.line_with("to nobody, connect: Connection reset by peer")
         digest = guest.line_with("guest: sends").split()[-1]

@@ -10,15 +10,14 @@
 #include <span>
 #include <utility>
 
+#include "control/connected_devices.h"
 #include "control/input_messages.h"
 #include "control/manifest_clock.h"
 #include "control/memory_figures.h"
-#include "device-model/network/tap_network.h"
-#include "device-model/network/user_network.h"
 #include "device-model/virtio/block_device.h"
 #include "device-model/virtio/entropy_device.h"
-#include "device-model/virtio/network_device.h"
 #include "device-model/virtio/port_device.h"
+#include "device-model/virtio/vsock_device.h"
 #include "device-model/world/constant_world.h"
 #include "device-model/world/recorded_world.h"
 #include "vmm/serial_16550.h"
@@ -61,14 +60,6 @@ vmm::BootModule to_boot_module(const proto::Module& module) {
       break;
   }
   return result;
-}
-
-Result<std::unique_ptr<device::NetworkBackend>> make_network(const proto::VirtioNetwork& network,
-                                                             vmm::EventLoop& loop) {
-  if (network.has_tap()) {
-    return device::TapNetwork::create(loop, network.tap().name());
-  }
-  return device::UserNetwork::create(loop);
 }
 
 }  // namespace
@@ -127,7 +118,11 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
     case proto::Device::kVirtioBlock: {
       const proto::VirtioBlock& disk = device.virtio_block();
       auto block = device::BlockDevice::create(
-          disk.path(), {.read_only = disk.read_only(), .serial = disk.serial()}, loop);
+          disk.path(),
+          {.read_only = disk.read_only(),
+           .queues = static_cast<std::uint16_t>(std::clamp(disk.queues(), 1U, 0xFFFFU)),
+           .serial = disk.serial()},
+          loop);
       return block ? add_virtio(device, std::move(*block)) : std::unexpected(block.error());
     }
     case proto::Device::kVirtioPort:
@@ -138,6 +133,12 @@ Result<void> AssembledMachine::add_device(const proto::Device& device) {
       return add_network(device);
     case proto::Device::kRealTimeClock:
       return add_clock(device);
+    case proto::Device::kVirtioBalloon:
+      return add_balloon(device);
+    case proto::Device::kVirtioVsock: {
+      auto vsock = device::VsockDevice::create(loop, device.virtio_vsock().path());
+      return vsock ? add_virtio(device, *std::move(vsock)) : std::unexpected(vsock.error());
+    }
     case proto::Device::kGpioController:
       return add_gpio(device);
     case proto::Device::kI2CController:
@@ -225,17 +226,33 @@ Result<void> AssembledMachine::add_port(const proto::Device& device) {
 }
 
 Result<void> AssembledMachine::add_network(const proto::Device& device) {
-  const proto::VirtioNetwork& network = device.virtio_network();
-  device::MacAddress mac{};
-  if (network.mac().size() != mac.size()) {
-    return fail("a network device's address has {} bytes, not {}", mac.size(),
-                network.mac().size());
+  auto network = make_network_device(device.virtio_network(), machine_->event_loop());
+  return network ? add_virtio(device, *std::move(network)) : std::unexpected(network.error());
+}
+
+Result<void> AssembledMachine::add_balloon(const proto::Device& device) {
+  if (balloon_ != nullptr) {
+    return fail("a machine has one memory balloon");
   }
-  std::ranges::copy(network.mac(), mac.begin());
-  auto backend = make_network(network, machine_->event_loop());
-  return backend
-             ? add_virtio(device, std::make_unique<device::NetworkDevice>(mac, std::move(*backend)))
-             : std::unexpected(backend.error());
+  auto balloon = std::make_unique<device::BalloonDevice>(machine_->memory());
+  balloon_ = balloon.get();
+  auto added = add_virtio(device, std::move(balloon));
+  if (added) {
+    control::set_balloon(*balloon_, device.virtio_balloon().target_bytes());
+  }
+  return added;
+}
+
+Result<void> AssembledMachine::set_balloon(std::uint64_t bytes) {
+  if (balloon_ == nullptr) {
+    return fail("the device has no memory balloon: machines whose kernel is Linux have one");
+  }
+  if (bytes > machine_->memory().size()) {
+    return fail("a balloon of {} bytes is larger than the device's memory, which has {}", bytes,
+                machine_->memory().size());
+  }
+  control::set_balloon(*balloon_, bytes);
+  return {};
 }
 
 Result<void> AssembledMachine::add_serial(const proto::Device& device) {
@@ -388,6 +405,9 @@ proto::Measurements AssembledMachine::measure(const proto::Configuration& config
     }
   }
   measure_counters(configuration, measurements);
+  if (balloon_ != nullptr) {
+    *measurements.mutable_balloon() = measure_balloon(*balloon_);
+  }
   measure_boot(*measurements.mutable_boot(), configuration.started_at_ns());
   return measurements;
 }

@@ -17,6 +17,7 @@
 #include "control/machine_console.h"
 #include "device-model/chip_board.h"
 #include "device-model/clock/host_clock.h"
+#include "device-model/virtio/balloon_device.h"
 #include "device-model/virtio/console_device.h"
 #include "device-model/virtio/input_controls.h"
 #include "device-model/virtio/port_backend.h"
@@ -64,6 +65,7 @@ class AssembledMachine final : public DeviceMachine {
   // machine is paused, and memory has its contents again. The Error names the section; the machine
   // must be discarded then.
   Result<void> restore_devices(std::span<const std::byte> state);
+  Result<void> set_balloon(std::uint64_t bytes) override;
 
   // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(
@@ -79,6 +81,7 @@ class AssembledMachine final : public DeviceMachine {
 
   Result<void> add_device(const ensemble::vmm::v1::Device& device);
   Result<void> add_clock(const ensemble::vmm::v1::Device& device);
+  Result<void> add_balloon(const ensemble::vmm::v1::Device& device);
   Result<void> add_console(const ensemble::vmm::v1::Device& device);
   Result<void> add_input(const ensemble::vmm::v1::Device& device);
   Result<void> add_network(const ensemble::vmm::v1::Device& device);
@@ -110,6 +113,7 @@ class AssembledMachine final : public DeviceMachine {
   device::PortBackend* agent_;                      // Null: taken, or none.
   device::InputControls input_controls_;            // Of the bus's input devices.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
+  device::BalloonDevice* balloon_ = nullptr;        // The bus's; null: there is none.
   std::optional<std::chrono::steady_clock::time_point> started_;
 };
 

@@ -223,6 +223,11 @@ void Grammar::add_run() {
   app.add_option("--network", run_.network,
                  "Network of a --kernel: none, user (a private one that user-mode sockets connect "
                  "to the host's) or tap:NAME; default for Linux: the profile's");
+  app.add_option("--balloon", run_.balloon,
+                 "How much of its memory Linux, as --kernel, is to leave to the host, such as 64M");
+  app.add_option("--vsock", run_.vsock,
+                 "Unix socket that leads to the sockets (AF_VSOCK) of Linux, as --kernel; the "
+                 "host's port N is the Unix socket PATH_N");
   app.add_option("--world", run_.world, "Recording in CSV of what the sensors measure");
   app.add_option("--report", run_.report,
                  "Write times, memory, exits and missed system calls to this file, as JSON");

@@ -194,7 +194,9 @@ constexpr std::uint32_t kVirtioNetworkId = 1;
 constexpr std::uint32_t kVirtioBlockId = 2;
 constexpr std::uint32_t kVirtioConsoleId = 3;
 constexpr std::uint32_t kVirtioEntropyId = 4;
+constexpr std::uint32_t kVirtioBalloonId = 5;
 constexpr std::uint32_t kVirtioInputId = 18;
+constexpr std::uint32_t kVirtioVsockId = 19;
 constexpr std::size_t kLongestSerial = 20;
 
 // A locally administered one, which a device of that name has at each start.
@@ -244,8 +246,38 @@ void add_network(VirtioPlaces& places, const std::string& name,
   }
 }
 
+// Not for Ensemble's kernel, which has no driver for it and would look at its registers in vain.
+Result<void> add_balloon(VirtioPlaces& places, const proto::Configuration& configuration,
+                         const DeviceOptions& options, bool as_linux) {
+  if (!as_linux || options.power != device::PowerControl::kMachineControl) {
+    return options.balloon == 0
+               ? Result<void>()
+               : fail("a memory balloon can be had by Linux on KVM only, as --kernel");
+  }
+  if (options.balloon > configuration.memory_bytes()) {
+    return fail("a balloon of {} bytes is larger than the device's memory, which has {}",
+                options.balloon, configuration.memory_bytes());
+  }
+  places.add("balloon", kVirtioBalloonId)
+      .mutable_virtio_balloon()
+      ->set_target_bytes(options.balloon);
+  return {};
+}
+
+Result<void> add_vsock(VirtioPlaces& places, const DeviceOptions& options, bool as_linux) {
+  if (!options.vsock) {
+    return {};
+  }
+  if (!as_linux || options.power != device::PowerControl::kMachineControl) {
+    return fail("sockets of the guest can be had with Linux on KVM only, as --kernel");
+  }
+  places.add("vsock", kVirtioVsockId).mutable_virtio_vsock()->set_path(*options.vsock);
+  return {};
+}
+
 Result<void> add_devices(proto::Configuration& configuration, device::MachineDescription& machine,
-                         const DeviceOptions& options, const device::NetworkChoice& network) {
+                         const DeviceOptions& options, bool as_linux,
+                         const device::NetworkChoice& network) {
   proto::Device& serial = *configuration.add_devices();
   serial.set_name("serial");
   serial.set_address(device::kSerialPort);
@@ -276,13 +308,16 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
     proto::VirtioBlock& block = *places.add("block", kVirtioBlockId).mutable_virtio_block();
     block.set_path(*options.disk);
     block.set_serial(configuration.name().substr(0, kLongestSerial));
+    // Ensemble's driver uses one.
+    block.set_queues(as_linux ? configuration.vcpus() : 1);
   }
   for (const device::InputDescription& input :
        device::input_devices(machine.product, configuration.name())) {
     *places.add("input", kVirtioInputId).mutable_virtio_input() = to_message(input);
   }
   add_network(places, configuration.name(), network);
-  return {};
+  auto added = add_balloon(places, configuration, options, as_linux);
+  return added ? add_vsock(places, options, as_linux) : added;
 }
 
 void add_chips(proto::Configuration& configuration, device::MachineDescription& machine) {
@@ -418,7 +453,7 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
     return std::unexpected(network.error());
   }
   if (done) {
-    done = add_devices(configuration, machine, options, *network);
+    done = add_devices(configuration, machine, options, *as_linux, *network);
     add_chips(configuration, machine);
     if (*as_linux && options.power == device::PowerControl::kMachineControl) {
       add_clock(configuration, machine);

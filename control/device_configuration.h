@@ -30,6 +30,10 @@ struct DeviceOptions {
   std::optional<std::string> append = {};
   // For a kernel that is not Ensemble's; absent: the profile's, where that kernel is Linux.
   std::optional<device::NetworkChoice> network = {};
+  // Where the host finds the sockets of a guest whose kernel is Linux: an absolute path.
+  std::optional<std::string> vsock = {};
+  // How much memory, in bytes, a kernel that has a balloon is to do without.
+  std::uint64_t balloon = 0;
   // A recording of what the sensors measure; absent: a world at rest.
   std::optional<std::string> world = {};
   // The first program and its arguments; empty: a shell.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -33,6 +34,10 @@ class DeviceMachine {
 
   // What a hand does to the device. The Error says why it cannot be done, field and range included.
   virtual Result<void> send_input(const ensemble::vmm::v1::SendInput& input) = 0;
+
+  // Has the guest do without so much memory, as far as it can. The Error says why it cannot be
+  // asked.
+  virtual Result<void> set_balloon(std::uint64_t bytes) = 0;
 
   // What the machine has done so far, as far as the configuration asks for it and the engine knows.
   virtual ensemble::vmm::v1::Measurements measure(

@@ -168,6 +168,9 @@ void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
       done = machine_ ? machine_->send_input(request.send_input())
                       : fail("the device is not configured");
       break;
+    case proto::Request::kSetBalloon:
+      done = set_balloon(request.set_balloon().bytes());
+      break;
     case proto::Request::kAttachConsole:
       attach_console(link, std::move(answer));
       return;
@@ -254,6 +257,20 @@ Result<void> DeviceProcess::resize_console(const proto::ConsoleSize& size) {
   }
   machine_->resize_console(size);
   return {};
+}
+
+Result<void> DeviceProcess::set_balloon(std::uint64_t bytes) {
+  if (!machine_) {
+    return fail("the device is not configured");
+  }
+  auto set = machine_->set_balloon(bytes);
+  // Also for the machine after a reset.
+  for (proto::Device& device : *configuration_->mutable_devices()) {
+    if (set && device.has_virtio_balloon()) {
+      device.mutable_virtio_balloon()->set_target_bytes(bytes);
+    }
+  }
+  return set;
 }
 
 Result<void> DeviceProcess::stop() {

@@ -53,6 +53,7 @@ class DeviceProcess {
   Result<void> configure(const ensemble::vmm::v1::Configuration& configuration);
   Result<void> with_machine(Result<void> (DeviceMachine::*action)());
   Result<void> resize_console(const ensemble::vmm::v1::ConsoleSize& size);
+  Result<void> set_balloon(std::uint64_t bytes);
   Result<void> stop();
   Result<void> make_machine();
   Result<void> make_agent_port();

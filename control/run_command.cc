@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <utility>
 
@@ -100,6 +101,20 @@ Result<void> choose_network(const RunOptions& options, DeviceOptions& device) {
   return {};
 }
 
+Result<void> choose_linux_devices(const RunOptions& options, DeviceOptions& device) {
+  if (options.balloon) {
+    const auto balloon = parse_memory_size(*options.balloon);
+    if (!balloon) {
+      return std::unexpected(balloon.error().with_context("--balloon"));
+    }
+    device.balloon = *balloon;
+  }
+  if (options.vsock) {
+    device.vsock = std::filesystem::absolute(*options.vsock);
+  }
+  return {};
+}
+
 // With this process's terminal, if it has one, as the console.
 Result<DeviceOptions> device_options(const RunOptions& options) {
   DeviceOptions device{.name = options.name,
@@ -118,6 +133,9 @@ Result<DeviceOptions> device_options(const RunOptions& options) {
   auto chosen = choose_size(options, device);
   if (chosen) {
     chosen = choose_network(options, device);
+  }
+  if (chosen) {
+    chosen = choose_linux_devices(options, device);
   }
   if (!chosen) {
     return std::unexpected(chosen.error());

@@ -23,6 +23,8 @@ struct RunOptions {
   std::optional<std::string> disk;
   std::optional<std::string> append = {};
   std::optional<std::string> network = {};
+  std::optional<std::string> balloon = {};
+  std::optional<std::string> vsock = {};
   std::optional<std::string> world;
   std::optional<std::string> report;
   // As parse_engine() reads it.

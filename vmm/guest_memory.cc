@@ -343,6 +343,27 @@ Result<int> GuestMemory::gather() {
   return memory_file_.get();
 }
 
+Result<void> GuestMemory::discard(std::span<std::byte> bytes) const {
+  // RAM is one piece of the host's addresses.
+  const auto base = reinterpret_cast<uintptr_t>(ram());
+  const auto start = reinterpret_cast<uintptr_t>(bytes.data());
+  if (start < base || start - base > size_ || bytes.size() > size_ - (start - base)) {
+    return fail("{} bytes that are not RAM cannot be given back to the host", bytes.size());
+  }
+  const uint64_t page = page_size();
+  const uint64_t first = (start - base + page - 1) / page * page;
+  const uint64_t end = (start - base + bytes.size()) / page * page;
+  // Of a clone nothing is in a file that is its own.
+  const uint64_t border = std::clamp(shared_ ? in_file_ : 0, std::min(first, end), end);
+  if (first < border && ::madvise(ram() + first, border - first, MADV_REMOVE) != 0) {
+    return std::unexpected(Error::from_errno("cannot give guest memory back", errno));
+  }
+  if (border < end && ::madvise(ram() + border, end - border, MADV_DONTNEED) != 0) {
+    return std::unexpected(Error::from_errno("cannot give guest memory back", errno));
+  }
+  return {};
+}
+
 Result<uint64_t> GuestMemory::touched_bytes() const {
   if (!shared_) {
     return copied_bytes(ram(), size_);

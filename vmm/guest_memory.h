@@ -72,6 +72,12 @@ class GuestMemory {
   // accesses the memory. After an error all RAM still holds what it held.
   Result<int> gather();
 
+  // Gives the host memory behind `bytes`, which writable_span() has given, back: whole pages of it.
+  // They read as zero afterwards (in a clone: as they were when it was made) and get memory again
+  // when they are touched. Any thread, also while the guest uses them. An Error when that is no
+  // RAM, or the host refuses; part of the range may be zero then.
+  Result<void> discard(std::span<std::byte> bytes) const;
+
   // Bytes of RAM that this machine has made resident. For a clone: those that it has copied.
   Result<uint64_t> touched_bytes() const;
 

@@ -55,6 +55,9 @@ class LibvirtMachine final : public DeviceMachine {
   Result<void> send_input(const ensemble::vmm::v1::SendInput&) override {
     return fail("a device on QEMU has no input devices");
   }
+  Result<void> set_balloon(std::uint64_t) override {
+    return fail("a device on QEMU has no memory balloon");
+  }
   ensemble::vmm::v1::Measurements measure(const ensemble::vmm::v1::Configuration&) const override {
     return {};
   }

@@ -14,6 +14,7 @@ constexpr unsigned kSegmentMaximum = 2;
 constexpr unsigned kReadOnly = 5;
 constexpr unsigned kBlockSize = 6;
 constexpr unsigned kFlush = 9;
+constexpr unsigned kMultiQueue = 12;
 constexpr unsigned kDiscard = 13;
 constexpr unsigned kWriteZeroes = 14;
 
@@ -38,9 +39,9 @@ struct [[gnu::packed]] Configuration {
 };
 static_assert(sizeof(Configuration) == 60);
 
-std::uint64_t features(const DiskFile& disk) {
-  const std::uint64_t common =
-      feature_mask(kSegmentMaximum) | feature_mask(kBlockSize) | feature_mask(kFlush);
+std::uint64_t features(const DiskFile& disk, std::uint16_t queues) {
+  const std::uint64_t common = feature_mask(kSegmentMaximum) | feature_mask(kBlockSize) |
+                               feature_mask(kFlush) | (queues > 1 ? feature_mask(kMultiQueue) : 0);
   return common | (disk.read_only() ? feature_mask(kReadOnly)
                                     : feature_mask(kDiscard) | feature_mask(kWriteZeroes));
 }
@@ -50,30 +51,38 @@ std::uint64_t features(const DiskFile& disk) {
 Result<std::unique_ptr<BlockDevice>> BlockDevice::create(const std::string& path,
                                                          const Options& options,
                                                          vmm::EventLoop& loop) {
+  if (options.queues < 1 || options.queues > kMostQueues) {
+    return fail("a disk with {} queues; expected 1 to {}", options.queues, kMostQueues);
+  }
   auto disk = DiskFile::open(path, options.read_only);
   if (!disk) {
     return std::unexpected(disk.error());
   }
   const std::string serial =
       options.serial.empty() ? std::filesystem::path(path).filename().string() : options.serial;
-  return std::make_unique<BlockDevice>(*std::move(disk), serial, loop);
+  return std::make_unique<BlockDevice>(*std::move(disk), serial, loop, options.queues);
 }
 
-BlockDevice::BlockDevice(DiskFile disk, std::string serial, vmm::EventLoop& loop)
+BlockDevice::BlockDevice(DiskFile disk, std::string serial, vmm::EventLoop& loop,
+                         std::uint16_t queues)
     : VirtioDevice({.kind = "block",
                     .device_id = kBlockDeviceId,
-                    .features = features(disk),
-                    .queue_sizes = {kQueueSize}}),
-      disk_(std::move(disk)),
-      worker_(disk_, std::move(serial), loop,
-              [this](BlockRequest request) { finish(std::move(request)); }) {}
+                    .features = features(disk, queues),
+                    .queue_sizes = std::vector<std::uint16_t>(queues, kQueueSize)}),
+      disk_(std::move(disk)) {
+  for (std::uint16_t queue = 0; queue < queues; ++queue) {
+    workers_.push_back(std::make_unique<BlockWorker>(
+        disk_, serial, loop,
+        [this, queue](BlockRequest request) { finish(queue, std::move(request)); }));
+  }
+}
 
 std::vector<std::byte> BlockDevice::configuration() const {
   Configuration fields = {};
   fields.capacity = disk_.sectors();
   fields.seg_max = kQueueSize - 2;  // A header and a status go with the data.
   fields.blk_size = DiskFile::kSectorBytes;
-  fields.num_queues = 1;
+  fields.num_queues = static_cast<std::uint16_t>(workers_.size());
   if (!disk_.read_only()) {
     fields.max_discard_sectors = kMostDiscardSectors;
     fields.max_discard_seg = kMostDiscardSegments;
@@ -88,24 +97,26 @@ std::vector<std::byte> BlockDevice::configuration() const {
 }
 
 void BlockDevice::queue_notified(std::uint16_t queue) {
-  process_queue(queue, [this](vmm::DescriptorChain chain) {
+  process_queue(queue, [this, queue](vmm::DescriptorChain chain) {
     Result<BlockRequest> request = BlockRequest::parse(std::move(chain), disk_);
     if (!request) {
       transport().mark_broken(request.error());
       return false;
     }
-    worker_.submit(*std::move(request));
+    workers_[queue]->submit(*std::move(request));
     return true;
   });
 }
 
-void BlockDevice::finish(BlockRequest request) {
+void BlockDevice::finish(std::uint16_t queue, BlockRequest request) {
   const std::uint32_t written = request.finish();
-  complete(0, request.take_chain(), written);
+  complete(queue, request.take_chain(), written);
 }
 
 void BlockDevice::reset() {
-  worker_.drop_all();
+  for (const auto& worker : workers_) {
+    worker->drop_all();
+  }
 }
 
 void BlockDevice::save(vmm::StateWriter& writer) const {

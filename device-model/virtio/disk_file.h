@@ -13,7 +13,7 @@
 namespace ensemble::device {
 
 // A raw disk image, or a block device of the host, locked against a second user. Calls block; any
-// thread, one at a time.
+// thread, several at once.
 class DiskFile {
  public:
   static constexpr std::uint64_t kSectorBytes = 512;

@@ -97,6 +97,7 @@ class VirtioDevice {
 
  protected:
   VirtioTransport& transport() { return *transport_; }
+  const VirtioTransport& transport() const { return *transport_; }
 
   // Takes chains off `index` and calls `handle` for each, which returns true to go on, or false to
   // be left alone until the queue is notified again. At most a queue's worth of chains per call;

@@ -238,6 +238,46 @@ TEST_F(VmmProtocolWithKvm, ChecksWhereDevicesSit) {
               testing::AllOf(HasSubstr("virtio-entropy"), HasSubstr("0xd0009000")));
 }
 
+TEST_F(VmmProtocolWithKvm, SetsTheBalloonOfARunningDevice) {
+  constexpr std::uint64_t kMebibyte = 1 << 20;
+  const auto set = [&](std::uint64_t bytes) {
+    return ask(with([&](auto& request) { request.mutable_set_balloon()->set_bytes(bytes); }));
+  };
+  const auto balloon = [&] {
+    return ask(with([](auto& request) { request.mutable_get_measurements(); }))
+        .measurements()
+        .balloon();
+  };
+  EXPECT_THAT(set(0).failure().message(), HasSubstr("not configured"));
+  proto::Request request = configure("loop");
+  auto& device = *request.mutable_configure()->mutable_configuration()->add_devices();
+  device.set_name("virtio-balloon");
+  device.set_address(0xd000'1000);
+  device.set_gsi(16);
+  device.mutable_virtio_balloon()->set_target_bytes(kMebibyte);
+  ASSERT_TRUE(ask(request).has_done());
+  EXPECT_EQ(balloon().target_bytes(), kMebibyte);
+  ASSERT_TRUE(ask(start()).has_done());
+  EXPECT_TRUE(set(5 * kMebibyte + 1).has_done());
+  EXPECT_EQ(balloon().target_bytes(), 5 * kMebibyte);
+  EXPECT_EQ(balloon().bytes(), 0U) << "this guest has no driver";
+  EXPECT_FALSE(balloon().has_free_bytes());
+  EXPECT_THAT(set(33 * kMebibyte).failure().message(),
+              HasSubstr("larger than the device's memory"));
+  // It outlasts a reset, which makes a new machine.
+  ASSERT_TRUE(console_shows("looping"));
+  console_.clear();
+  ASSERT_TRUE(ask(with([](auto& message) { message.mutable_reset(); })).has_done());
+  ASSERT_TRUE(console_shows("looping"));
+  EXPECT_EQ(balloon().target_bytes(), 5 * kMebibyte);
+}
+
+TEST_F(VmmProtocolWithKvm, RefusesToSetABalloonThatIsNotThere) {
+  ASSERT_TRUE(ask(configure("loop")).has_done());
+  EXPECT_THAT(ask(with([](auto& request) { request.mutable_set_balloon(); })).failure().message(),
+              HasSubstr("has no memory balloon"));
+}
+
 TEST_F(VmmProtocolWithKvm, MayBeConfiguredAgainAfterAFailure) {
   proto::Request request = configure("hello");
   request.mutable_configure()->mutable_configuration()->set_vcpus(9);

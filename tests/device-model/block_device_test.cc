@@ -192,6 +192,50 @@ TEST_F(BlockRangeTest, DiscardsAndZeroes) {
   EXPECT_EQ(disk(), expected);
 }
 
+TEST_F(BlockRangeTest, GivesSpaceBackToTheHost) {
+  constexpr std::size_t kMebibyte = 1 << 20;
+  std::ofstream(path_, std::ios::binary) << std::string(4 * kMebibyte, 'x');
+  const auto blocks = [this] {
+    struct stat status {};
+    EXPECT_EQ(::stat(path_.c_str(), &status), 0);
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+  };
+  ASSERT_GE(blocks(), 4 * kMebibyte);
+  make_block();
+  EXPECT_EQ(range_request(kDiscard, {{0, 2048, 0}}), kOk);
+  EXPECT_LE(blocks(), 3 * kMebibyte + 65536);
+  EXPECT_EQ(range_request(kZeroes, {{2048, 2048, 1}}), kOk);
+  EXPECT_LE(blocks(), 2 * kMebibyte + 65536);
+  EXPECT_EQ(range_request(kZeroes, {{4096, 2048, 0}}), kOk);
+  EXPECT_GE(blocks(), 2 * kMebibyte) << "zeroes that must not be unmapped keep their space";
+  EXPECT_EQ(disk(), std::string(3 * kMebibyte, '\0') + std::string(kMebibyte, 'x'));
+}
+
+TEST_F(BlockDeviceTest, HasAsManyQueuesAsItIsTold) {
+  make_block({.queues = 3, .serial = {}});
+  EXPECT_NE(harness_.device_features() & (1 << 12), 0U);
+  EXPECT_EQ(harness_.read(Harness::kConfiguration + 32) >> 16, 3U);
+  // The same request in each; the results go to places of their own.
+  write_header(kIn, 5);
+  for (std::uint16_t queue = 0; queue < 3; ++queue) {
+    harness_.queue(queue).offer_chain({{kHeader, 16, false},
+                                       {kPayload + queue * 0x1000ULL, 512, true},
+                                       {kStatus + queue, 1, true}});
+    harness_.write(Harness::kQueueNotify, queue);
+  }
+  for (std::uint16_t queue = 0; queue < 3; ++queue) {
+    EXPECT_EQ(harness_.wait_for_used(queue).length, 513U);
+    EXPECT_EQ(harness_.text(kPayload + queue * 0x1000ULL, 512), std::string(512, 'F'));
+    EXPECT_EQ(memory().load<std::uint8_t>(kStatus + queue).value(), kOk);
+  }
+  for (const std::uint16_t queues : {std::uint16_t{0}, std::uint16_t{9}}) {
+    const auto refused =
+        BlockDevice::create(path_, {.queues = queues, .serial = {}}, harness_.loop());
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("expected 1 to 8"), std::string::npos);
+  }
+}
+
 TEST_F(BlockRangeTest, ChecksItsRanges) {
   make_block();
   EXPECT_EQ(range_request(kDiscard, {{kSectors, 1, 0}}), kIoError);

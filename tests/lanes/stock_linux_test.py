@@ -29,6 +29,7 @@ LINES = (
     "guest: \\_SB_.VR03 LNRO0005 virtio_input",
     "guest: \\_SB_.VR04 LNRO0005 virtio_input",
     "guest: \\_SB_.VR05 LNRO0005 virtio_net",
+    "guest: \\_SB_.VR06 LNRO0005",
     "guest: serial \\_SB_.COM1",
     "guest: disk disk of the test",
     "guest: random 16 from virtio_rng.0",

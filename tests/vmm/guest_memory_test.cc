@@ -72,6 +72,52 @@ TEST(GuestMemory, LeavesTheHoleBelow4GiBOpen) {
   EXPECT_EQ(take(GuestMemory::create(3 * kGibibyte)).slots().size(), 1u);
 }
 
+TEST(GuestMemory, GivesPagesBackToTheHost) {
+  GuestMemory memory = take(GuestMemory::create(kSize));
+  const std::vector<std::byte> ones(2 * kMebibyte, std::byte{1});
+  const auto fill = [&] { take(memory.write(kSize / 4 - kMebibyte, ones)); };
+  fill();
+  const uint64_t before = take(memory.touched_bytes());
+  // Across the border of the memfd, and with a part of a page at either end.
+  const auto bytes = take(memory.writable_span(kSize / 4 - kMebibyte + 1, ones.size() - 2));
+  take(memory.discard(bytes));
+  EXPECT_LE(take(memory.touched_bytes()) + ones.size() - 2 * 4096, before);
+  EXPECT_EQ(bytes.front(), std::byte{1});
+  EXPECT_EQ(bytes.back(), std::byte{1});
+  EXPECT_EQ(bytes[4095], std::byte{0});
+  EXPECT_EQ(bytes[bytes.size() - 4096], std::byte{0});
+  take(memory.discard(take(memory.writable_span(0, 4095))));
+  take(memory.discard(take(memory.writable_span(100, 4096))));
+  // The same once all of it is in the memfd.
+  fill();
+  take(memory.gather());
+  take(memory.discard(bytes));
+  EXPECT_EQ(take(memory.touched_bytes()), uint64_t{2} * 4096);
+  EXPECT_EQ(bytes[4095], std::byte{0});
+  EXPECT_EQ(bytes[bytes.size() - 4096], std::byte{0});
+}
+
+TEST(GuestMemory, GivesBackNothingButItsRam) {
+  const GuestMemory memory = take(GuestMemory::create(kSize));
+  std::vector<std::byte> others(3 * 4096, std::byte{1});
+  EXPECT_TRUE(contains(error_of(memory.discard(others)), "are not RAM"));
+  EXPECT_EQ(others[4096], std::byte{1});
+  const auto bytes = take(memory.writable_span(0, kSize));
+  EXPECT_FALSE(memory.discard({bytes.data() + 4096, kSize}));
+  EXPECT_FALSE(memory.discard({bytes.data() + 4096, std::numeric_limits<uint64_t>::max()}));
+}
+
+TEST(GuestMemory, AClonesDiscardLeavesTheOriginalAlone) {
+  GuestMemory memory = take(GuestMemory::create(kSize));
+  take(memory.store<uint64_t>(0x3000, 1));
+  const GuestMemory clone = take(GuestMemory::clone(take(memory.gather()), kSize));
+  take(clone.store<uint64_t>(0x3000, 2));
+  take(clone.discard(take(clone.writable_span(0x3000, 4096))));
+  EXPECT_EQ(take(memory.load<uint64_t>(0x3000)), 1u);
+  EXPECT_EQ(take(clone.load<uint64_t>(0x3000)), 1u);
+  EXPECT_EQ(take(clone.touched_bytes()), 0u);
+}
+
 TEST(GuestMemory, AtomicAccessesAreAligned) {
   const GuestMemory memory = take(GuestMemory::create(kSize));
   take(memory.store_atomic<uint16_t>(0x2000, 0xabcd));

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "control/access/role.h"
-#include "control/daemon/acceptor.h"
+#include "control/acceptor.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"

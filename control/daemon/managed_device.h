@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "control/daemon/api_error.h"
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "control/daemon/process_link.h"
 #include "control/daemon/state_store.h"
 #include "control/ensemble/v1/device.pb.h"

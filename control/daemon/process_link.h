@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/framed_socket.h"
 #include "vmm/error.h"

@@ -12,7 +12,6 @@
 
 #include "control/input_messages.h"
 #include "control/manifest_clock.h"
-#include "control/memory_figures.h"
 #include "device-model/network/tap_network.h"
 #include "device-model/network/user_network.h"
 #include "device-model/virtio/block_device.h"
@@ -106,7 +105,8 @@ AssembledMachine::AssembledMachine(std::unique_ptr<vmm::Machine> machine, Consol
     : machine_(std::move(machine)),
       console_(std::make_unique<MachineConsole>(console)),
       virtio_bus_(std::make_unique<device::VirtioBus>(*machine_)),
-      agent_(agent) {}
+      agent_(agent),
+      memory_meter_(machine_->event_loop().device_lock(), [this] { return read_memory(); }) {}
 
 AssembledMachine::~AssembledMachine() {
   machine_->stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});
@@ -456,7 +456,7 @@ void AssembledMachine::measure_milestones(proto::Milestones& milestones,
   }
 }
 
-void AssembledMachine::measure_memory(proto::Memory& memory) const {
+Result<MemoryFigures> AssembledMachine::read_memory() const {
   std::vector<AddressRange> guest;
   for (const vmm::MemorySlot& slot : machine_->memory().slots()) {
     const auto begin = reinterpret_cast<std::uintptr_t>(slot.host);
@@ -465,13 +465,20 @@ void AssembledMachine::measure_memory(proto::Memory& memory) const {
   const auto resident = resident_memory_outside(guest);
   const auto touched = machine_->memory().touched_bytes();
   if (!resident || !touched) {
-    spdlog::warn("cannot measure memory: {}",
-                 (resident ? touched.error() : resident.error()).message());
+    return std::unexpected(resident ? touched.error() : resident.error());
+  }
+  return MemoryFigures{.process = *resident, .guest_touched_kib = *touched / 1024};
+}
+
+void AssembledMachine::measure_memory(proto::Memory& memory) const {
+  const auto figures = memory_meter_.figures(machine_->state() == vmm::MachineState::kRunning);
+  if (!figures) {
+    spdlog::warn("cannot measure memory: {}", figures.error().message());
     return;
   }
-  memory.set_vmm_rss_kib(resident->total_kib);
-  memory.set_vmm_anonymous_kib(resident->anonymous_kib);
-  memory.set_guest_touched_kib(*touched / 1024);
+  memory.set_vmm_rss_kib(figures->process.total_kib);
+  memory.set_vmm_anonymous_kib(figures->process.anonymous_kib);
+  memory.set_guest_touched_kib(figures->guest_touched_kib);
 }
 
 }  // namespace ensemble::control

@@ -12,6 +12,7 @@
 #include "control/device_machine.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
+#include "control/memory_figures.h"
 #include "device-model/chip_board.h"
 #include "device-model/virtio/console_device.h"
 #include "device-model/virtio/input_controls.h"
@@ -77,6 +78,7 @@ class AssembledMachine final : public DeviceMachine {
   void measure_counters(const ensemble::vmm::v1::Configuration& configuration,
                         ensemble::vmm::v1::Measurements& measurements) const;
   void measure_memory(ensemble::vmm::v1::Memory& memory) const;
+  Result<MemoryFigures> read_memory() const;
 
   std::unique_ptr<vmm::Machine> machine_;
   // Devices end before the machine, once no vCPU runs any more: see the destructor.
@@ -89,6 +91,7 @@ class AssembledMachine final : public DeviceMachine {
   device::InputControls input_controls_;            // Of the bus's input devices.
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
   std::optional<std::chrono::steady_clock::time_point> started_;
+  mutable MemoryMeter memory_meter_;
 };
 
 }  // namespace ensemble::control

@@ -17,27 +17,27 @@ constexpr int kSendBuffer = 1 << 20;
 
 }  // namespace
 
-std::unique_ptr<AgentPort> AgentPort::create(vmm::EventLoop& loop, vmm::FileDescriptor socket) {
-  return std::unique_ptr<AgentPort>(new AgentPort(loop, std::move(socket)));
+Result<std::unique_ptr<AgentPort>> AgentPort::create(vmm::EventLoop& loop,
+                                                     vmm::FileDescriptor socket) {
+  std::unique_ptr<AgentPort> port(new AgentPort(loop));
+  auto acceptor = Acceptor::create(
+      loop, std::move(socket),
+      [raw = port.get()](vmm::FileDescriptor peer) { raw->accept(std::move(peer)); });
+  if (!acceptor) {
+    return std::unexpected(acceptor.error());
+  }
+  port->acceptor_ = std::move(*acceptor);
+  port->acceptor_->set_accepting(false);
+  return port;
 }
 
 void AgentPort::admit() {
-  if (socket_ || listener_watch_) {
-    return;
-  }
-  auto watch = loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
-  if (watch) {
-    listener_watch_ = std::move(*watch);
-  } else {
-    spdlog::error("the agent's port takes no connection: {}", watch.error().message());
+  if (!socket_) {
+    acceptor_->set_accepting(true);
   }
 }
 
-void AgentPort::accept() {
-  vmm::FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!socket) {
-    return;
-  }
+void AgentPort::accept(vmm::FileDescriptor socket) {
   if (!is_own_or_root(socket.get())) {
     spdlog::warn("a connection of another user was closed");
     return;
@@ -53,7 +53,7 @@ void AgentPort::accept() {
   }
   watch_ = std::move(*watch);
   socket_ = std::move(socket);
-  listener_watch_ = {};
+  acceptor_->set_accepting(false);
   reader_waits_ = true;  // To hear of its end before anybody reads.
   update_events();
   if (handlers_.connected) {

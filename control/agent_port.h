@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "control/acceptor.h"
 #include "device-model/virtio/port_backend.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
@@ -19,7 +20,8 @@ class AgentPort final : public device::PortBackend {
   static constexpr char kPortName[] = "org.ensemble.agent";
 
   // Takes ownership of the listening `socket`. `loop` outlives the port.
-  static std::unique_ptr<AgentPort> create(vmm::EventLoop& loop, vmm::FileDescriptor socket);
+  static Result<std::unique_ptr<AgentPort>> create(vmm::EventLoop& loop,
+                                                   vmm::FileDescriptor socket);
 
   void set_handlers(Handlers handlers) override { handlers_ = std::move(handlers); }
   void admit() override;
@@ -29,18 +31,16 @@ class AgentPort final : public device::PortBackend {
   std::size_t read(std::span<std::byte> data) override;
 
  private:
-  AgentPort(vmm::EventLoop& loop, vmm::FileDescriptor socket)
-      : loop_(loop), listener_(std::move(socket)) {}
+  explicit AgentPort(vmm::EventLoop& loop) : loop_(loop) {}
 
-  void accept();
+  void accept(vmm::FileDescriptor socket);
   void handle(std::uint32_t events);
   bool peer_has_gone() const;
   void update_events();
 
   vmm::EventLoop& loop_;
   Handlers handlers_;
-  vmm::FileDescriptor listener_;
-  vmm::FdWatch listener_watch_;  // Destroyed before the listener.
+  std::unique_ptr<Acceptor> acceptor_;
   vmm::FileDescriptor socket_;
   vmm::FdWatch watch_;
   bool reader_waits_ = false;

@@ -15,6 +15,7 @@
 #include "control/device_machine.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/machine_console.h"
+#include "control/memory_figures.h"
 #include "device-model/chip_board.h"
 #include "device-model/clock/host_clock.h"
 #include "device-model/virtio/balloon_device.h"
@@ -101,6 +102,7 @@ class AssembledMachine final : public DeviceMachine {
   void measure_counters(const ensemble::vmm::v1::Configuration& configuration,
                         ensemble::vmm::v1::Measurements& measurements) const;
   void measure_memory(ensemble::vmm::v1::Memory& memory) const;
+  Result<MemoryFigures> read_memory() const;
 
   std::unique_ptr<vmm::Machine> machine_;
   // Devices end before the machine, once no vCPU runs any more: see the destructor.
@@ -115,6 +117,7 @@ class AssembledMachine final : public DeviceMachine {
   device::ConsoleDevice* sized_console_ = nullptr;  // The bus's; null: there is no terminal.
   device::BalloonDevice* balloon_ = nullptr;        // The bus's; null: there is none.
   std::optional<std::chrono::steady_clock::time_point> started_;
+  mutable MemoryMeter memory_meter_;
 };
 
 }  // namespace ensemble::control

@@ -13,6 +13,9 @@ std::vector<vmm::Stateful*> AssembledMachine::stateful_devices() const {
   if (machine_control_) {
     devices.push_back(machine_control_.get());
   }
+  if (clock_) {
+    devices.push_back(&clock_->clock());
+  }
   for (const auto& more : {board_->stateful_components(), virtio_bus_->stateful_components()}) {
     devices.insert(devices.end(), more.begin(), more.end());
   }

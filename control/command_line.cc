@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/address_options.h"
 #include "control/command_description.h"
 #include "control/doctor.h"
 #include "control/log.h"
@@ -118,19 +119,19 @@ int run(RunOptions options, const std::string& log_level) {
   return exit_code ? *exit_code : complain(exit_code.error());
 }
 
-// Goes on as ensemble-client, which lies beside this program. Comes back when that fails.
-int run_client(const std::string& verb, const std::vector<std::string>& arguments,
-               const RunOptions& options) {
+// Goes on as ensemble-client, which lies beside this program, with all that it is to be told. Comes
+// back when that fails.
+int run_client(const std::vector<std::string>& arguments, const std::vector<std::string>& command) {
   const auto program = InstallationFiles::locate();
   if (!program) {
     return complain(program.error());
   }
   const std::string client = program->client_executable();
-  std::vector<std::string> words = {client, verb};
+  std::vector<std::string> words = {client};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  if (!options.command.empty()) {
+  if (!command.empty()) {
     words.emplace_back("--");
-    words.insert(words.end(), options.command.begin(), options.command.end());
+    words.insert(words.end(), command.begin(), command.end());
   }
   std::vector<char*> pointers;
   for (std::string& word : words) {
@@ -171,15 +172,16 @@ class Grammar {
   // A verb of ensemble-client, which does its help too.
   CLI::App& add_client_verb(const char* name, const char* text);
   void add_output_option(CLI::App& app);
-  void set_action(CLI::App& app, std::function<int()> action) {
-    app.callback([this, action = std::move(action)] { action_ = action; });
-  }
+  // Of a verb that asks no daemon.
+  void set_action(CLI::App& app, std::function<int()> action);
+  int run_client_verb(const CLI::App& verb);
 
   CLI::App app_{"Runs simulated phones, tablets, watches and devices of your own on KVM.",
                 "ensemble"};
   RunOptions run_;
   std::string profile_;
   OutputFormat format_ = OutputFormat::kText;
+  AddressOptions address_;
   std::string log_level_ = "warn";
   std::function<int()> action_;
 };
@@ -192,6 +194,7 @@ Grammar::Grammar() {
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
   app_.fallthrough();
+  add_address_options(app_, address_);
   add_run();
   add_profile();
   add_doctor();
@@ -303,8 +306,28 @@ CLI::App& Grammar::add_client_verb(const char* name, const char* text) {
   app.set_help_flag();
   app.prefix_command();
   app.fallthrough(false);
-  set_action(app, [this, &app] { return run_client(app.get_name(), app.remaining(), run_); });
+  app.callback([this, &app] { action_ = [this, &app] { return run_client_verb(app); }; });
   return app;
+}
+
+int Grammar::run_client_verb(const CLI::App& verb) {
+  std::vector<std::string> arguments = address_.as_arguments();
+  arguments.push_back(verb.get_name());
+  const std::vector<std::string> rest = verb.remaining();
+  arguments.insert(arguments.end(), rest.begin(), rest.end());
+  return run_client(arguments, run_.command);
+}
+
+void Grammar::set_action(CLI::App& app, std::function<int()> action) {
+  app.callback([this, &app, action = std::move(action)] {
+    action_ = [this, &app, action] {
+      const std::vector<std::string> address = address_.as_arguments();
+      return address.empty()
+                 ? action()
+                 : complain_about_usage(fmt::format("`{}` asks no daemon, and {} says where one is",
+                                                    app.get_name(), address.front()));
+    };
+  });
 }
 
 void Grammar::add_output_option(CLI::App& app) {

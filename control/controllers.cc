@@ -1,14 +1,13 @@
 #include "control/controllers.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <utility>
 
 #include "control/peer.h"
 
 namespace ensemble::control {
+
 Result<std::unique_ptr<Controllers>> Controllers::with_one(vmm::EventLoop& loop,
                                                            vmm::FileDescriptor socket,
                                                            Handlers handlers) {
@@ -23,13 +22,13 @@ Result<std::unique_ptr<Controllers>> Controllers::listening(vmm::EventLoop& loop
                                                             vmm::FileDescriptor socket,
                                                             Handlers handlers) {
   std::unique_ptr<Controllers> controllers(new Controllers(loop, std::move(handlers)));
-  controllers->listener_ = std::move(socket);
-  auto watch = loop.watch(controllers->listener_.get(), EPOLLIN,
-                          [raw = controllers.get()](std::uint32_t) { raw->accept(); });
-  if (!watch) {
-    return std::unexpected(watch.error().with_context("cannot watch the listening socket"));
+  auto acceptor = Acceptor::create(
+      loop, std::move(socket),
+      [raw = controllers.get()](vmm::FileDescriptor peer) { raw->accept(std::move(peer)); });
+  if (!acceptor) {
+    return std::unexpected(acceptor.error());
   }
-  controllers->listener_watch_ = std::move(*watch);
+  controllers->acceptor_ = std::move(*acceptor);
   return controllers;
 }
 
@@ -66,11 +65,7 @@ Result<void> Controllers::add(vmm::FileDescriptor socket) {
   return {};
 }
 
-void Controllers::accept() {
-  vmm::FileDescriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!socket) {
-    return;
-  }
+void Controllers::accept(vmm::FileDescriptor socket) {
   if (!is_own_or_root(socket.get())) {
     spdlog::warn("a connection of another user was closed");
     return;
@@ -85,7 +80,7 @@ void Controllers::accept() {
 }
 
 void Controllers::link_closed(FramedSocket& link, const std::optional<Error>& error) {
-  const bool alone = !listener_;
+  const bool alone = !acceptor_;
   if (error && !alone) {
     spdlog::warn("a controller's connection ended: {}", error->message());
   }

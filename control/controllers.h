@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "control/acceptor.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/framed_socket.h"
 #include "vmm/error.h"
@@ -49,13 +50,12 @@ class Controllers {
       : loop_(loop), handlers_(std::move(handlers)) {}
 
   Result<void> add(vmm::FileDescriptor socket);
-  void accept();
+  void accept(vmm::FileDescriptor socket);
   void link_closed(FramedSocket& link, const std::optional<Error>& error);
 
   vmm::EventLoop& loop_;
   Handlers handlers_;
-  vmm::FileDescriptor listener_;
-  vmm::FdWatch listener_watch_;  // Destroyed before the listener.
+  std::unique_ptr<Acceptor> acceptor_;  // None with a single controller.
   std::vector<std::unique_ptr<FramedSocket>> links_;
 };
 

@@ -298,7 +298,11 @@ Result<void> DeviceProcess::make_agent_port() {
   if (!socket) {
     return std::unexpected(socket.error());
   }
-  agent_ = AgentPort::create(*loop_, std::move(*socket));
+  auto port = AgentPort::create(*loop_, std::move(*socket));
+  if (!port) {
+    return std::unexpected(port.error());
+  }
+  agent_ = std::move(*port);
   return {};
 }
 

@@ -63,4 +63,22 @@ Result<ResidentMemory> resident_memory_outside(std::span<const AddressRange> exc
   return sum_resident_memory(*smaps, excluded);
 }
 
+Result<MemoryFigures> MemoryMeter::figures(bool machine_runs) {
+  if (!machine_runs) {
+    return read_();
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (known_ && now - known_at_ <= age_) {
+    return *known_;
+  }
+  lock_.unlock();
+  auto figures = read_();
+  lock_.lock();
+  if (figures) {
+    known_ = *figures;
+    known_at_ = now;
+  }
+  return figures;
+}
+
 }  // namespace ensemble::control

@@ -64,38 +64,53 @@ Result<Sha256Digest> parse_digest(const std::string& text) {
 Result<WallTime> parse_time(const std::string& field, const std::string& text) {
   tm fields{};
   const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &fields);
-  if (end == nullptr || *end != '\0') {
+  const WallTime time(std::chrono::seconds(::timegm(&fields)));
+  // What strptime() takes and no calendar has, such as 31 February, becomes another day.
+  if (end == nullptr || *end != '\0' || format_time(time) != text) {
     return fail("{}: '{}' is no time such as 2026-12-24T18:00:00Z", field, text);
   }
-  return WallTime(std::chrono::seconds(::timegm(&fields)));
+  return time;
 }
 
-Result<Token> parse_entry(const YAML::Node& entry) {
+// `line` becomes that of what is wrong, counted from 0.
+Result<Token> parse_entry(const YAML::Node& entry, int& line) {
+  line = entry.Mark().line;
   if (!entry.IsMap()) {
     return fail("it is not a mapping");
   }
   std::map<std::string, std::string> fields;
+  std::map<std::string, int> lines;
   for (const auto& field : entry) {
+    line = field.first.Mark().line;
     const auto name = field.first.as<std::string>();
     static const std::set<std::string> kNames = {"name", "sha256", "role", "created", "expires"};
     if (!kNames.contains(name) || !field.second.IsScalar()) {
       return fail("{}: a token has name, sha256, role, created and expires", name);
     }
     fields[name] = field.second.as<std::string>();
+    lines[name] = line;
   }
+  // A field that is missing is missing where the entry begins.
+  const auto begin = [&](const char* name) {
+    line = lines.contains(name) ? lines[name] : entry.Mark().line;
+  };
   Token token;
+  begin("name");
   token.name = fields["name"];
   if (token.name.empty() || token.name.size() > kLongestName) {
     return fail("name: '{}' does not have 1 to {} characters", token.name, kLongestName);
   }
+  begin("sha256");
   const auto digest = parse_digest(fields["sha256"]);
   if (!digest) {
     return std::unexpected(digest.error());
   }
+  begin("role");
   const auto role = parse_role(fields["role"]);
   if (!role) {
     return std::unexpected(role.error().with_context("role"));
   }
+  begin("created");
   const auto created = parse_time("created", fields["created"]);
   if (!created) {
     return std::unexpected(created.error());
@@ -103,6 +118,7 @@ Result<Token> parse_entry(const YAML::Node& entry) {
   token.sha256 = *digest;
   token.role = *role;
   token.created = *created;
+  begin("expires");
   if (fields["expires"] != "never") {
     const auto expires = parse_time("expires", fields["expires"]);
     if (!expires) {
@@ -113,20 +129,24 @@ Result<Token> parse_entry(const YAML::Node& entry) {
   return token;
 }
 
-Result<std::vector<Token>> parse_tokens(const std::string& text) {
+// The Error begins with the path and, where there is one, the line.
+Result<std::vector<Token>> parse_tokens(const std::string& text, const std::string& path) {
   const YAML::Node document = YAML::Load(text);
   const YAML::Node entries = document["tokens"];
   if (!document.IsMap() || !entries || !(entries.IsSequence() || entries.IsNull())) {
-    return fail("there is no list 'tokens'");
+    return fail("{}: there is no list 'tokens'", path);
   }
   std::vector<Token> tokens;
   for (const YAML::Node& entry : entries) {
-    auto token = parse_entry(entry);
+    int line = 0;
+    auto token = parse_entry(entry, line);
     if (!token) {
-      return std::unexpected(token.error().with_context(fmt::format("tokens[{}]", tokens.size())));
+      return std::unexpected(token.error().with_context(
+          fmt::format("{}:{}: tokens[{}]", path, line + 1, tokens.size())));
     }
     if (std::ranges::find(tokens, token->name, &Token::name) != tokens.end()) {
-      return fail("tokens[{}]: the name '{}' is there twice", tokens.size(), token->name);
+      return fail("{}:{}: tokens[{}]: the name '{}' is there twice", path, entry.Mark().line + 1,
+                  tokens.size(), token->name);
     }
     tokens.push_back(std::move(*token));
   }
@@ -197,8 +217,7 @@ Result<std::vector<Token>> read_tokens(const std::string& path) {
     return std::unexpected(text.error());
   }
   try {
-    auto tokens = parse_tokens(*text);
-    return tokens ? std::move(tokens) : std::unexpected(tokens.error().with_context(path));
+    return parse_tokens(*text, path);
   } catch (const YAML::Exception& error) {
     return fail("{}:{}: {}", path, error.mark.line + 1, error.msg);
   }

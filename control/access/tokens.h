@@ -37,7 +37,8 @@ std::string format_time(WallTime time);
 // A length of time such as "90m", "12h" or "30d". The Error says what is possible.
 Result<std::chrono::seconds> parse_period(std::string_view text);
 
-// The tokens in a YAML file. The Error names the file, and the entry and field where there is one.
+// The tokens in a YAML file. The Error names the file, and the line, entry and field where there is
+// one.
 // Refuses a file that other users may write, and one of a user other than this process's and root.
 Result<std::vector<Token>> read_tokens(const std::string& path);
 

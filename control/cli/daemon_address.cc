@@ -68,27 +68,6 @@ Result<DaemonAddress> at_port(const AddressOptions& options, std::string port) {
 
 }  // namespace
 
-void add_address_options(CLI::App& app, AddressOptions& options) {
-  const char* const kGroup = "Where the daemon is";
-  CLI::Option* const socket =
-      app.add_option("--socket", options.socket, "Its Unix socket; else ENSEMBLE_SOCKET says it");
-  const auto add_for_port = [&](const char* name, std::string& value, const char* text) {
-    app.add_option(name, value, text)->group(kGroup)->excludes(socket);
-  };
-  socket->group(kGroup);
-  add_for_port("--address", options.address,
-               "HOST:PORT, its TCP port instead; else ENSEMBLE_ADDRESS says it");
-  add_for_port("--token-file", options.token_file,
-               "A file with a bearer token, for TCP; else ENSEMBLE_TOKEN has one, or "
-               "ENSEMBLE_TOKEN_FILE says the file");
-  add_for_port("--tls-ca", options.tls_ca,
-               "Whom its certificate must come from, PEM; else ENSEMBLE_TLS_CA says it");
-  add_for_port("--tls-certificate", options.tls_certificate,
-               "This client's certificate, PEM; else ENSEMBLE_TLS_CERTIFICATE says it");
-  add_for_port("--tls-key", options.tls_key,
-               "The certificate's key, PEM; else ENSEMBLE_TLS_KEY says it");
-}
-
 Result<DaemonAddress> find_daemon(const AddressOptions& options) {
   std::string port =
       options.socket.empty() ? either(options.address, "ENSEMBLE_ADDRESS") : std::string();

@@ -115,6 +115,12 @@ Result<v1::CreateDeviceRequest> make_request(const UpOptions& options) {
   return request;
 }
 
+// Whether a device in this state is deleted only by force.
+bool needs_force(v1::DeviceState state) {
+  return state == v1::DEVICE_STATE_STARTING || state == v1::DEVICE_STATE_RUNNING ||
+         state == v1::DEVICE_STATE_PAUSED || state == v1::DEVICE_STATE_STOPPING;
+}
+
 }  // namespace
 
 int DeviceCommands::up(const UpOptions& options) {
@@ -269,6 +275,20 @@ int DeviceCommands::for_each(const Selection& selection, const Action& action) {
     }
   }
   return exit_code;
+}
+
+int DeviceCommands::remove(const Selection& selection, bool force) {
+  return for_each(selection, [this, force](const std::string& name) -> Result<void> {
+    const auto removed = client_.remove(name, force);
+    if (removed || force) {
+      return removed;
+    }
+    const auto device = client_.get(name);
+    if (!device || !needs_force(device->status().state())) {
+      return removed;
+    }
+    return fail("{}, or give the option --force", removed.error().message());
+  });
 }
 
 Result<std::string> DeviceCommands::resolve(const std::string& name) {

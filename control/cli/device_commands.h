@@ -56,6 +56,9 @@ class DeviceCommands {
   using Action = std::function<Result<void>(const std::string& name)>;
   int for_each(const Selection& selection, const Action& action);
 
+  // Deletes devices; those that run with `force` only.
+  int remove(const Selection& selection, bool force);
+
   // The devices' full names.
   Result<std::vector<std::string>> select(const Selection& selection);
 

@@ -22,6 +22,7 @@
 #include "control/cli/input_command.h"
 #include "control/cli/token_commands.h"
 #include "control/cli/top_command.h"
+#include "control/cli/verb_help.h"
 #include "control/daemon_paths.h"
 #include "control/manual_page.h"
 
@@ -94,6 +95,7 @@ class Verbs {
 Verbs::Verbs() {
   app_.require_subcommand(1);
   app_.fallthrough();
+  app_.formatter(std::make_shared<VerbHelp>(kWithoutDaemon));
   add_address_options(app_, address_);
   add_up();
   add_lists();
@@ -177,9 +179,8 @@ void Verbs::add_changes() {
   add_change("pause", "Stop devices' processors until they are resumed", &Client::pause);
   add_change("resume", "Let paused devices go on", &Client::resume);
   add_change("reset", "Start running devices from the beginning", &Client::reset);
-  CLI::App& rm = add("rm", "Delete devices and their logs", [this] {
-    return change([this](const std::string& device) { return client_.remove(device, force_); });
-  });
+  CLI::App& rm = add("rm", "Delete devices and their logs",
+                     [this] { return commands_.remove(selection_, force_); });
   add_selection(rm);
   rm.add_flag("-f,--force", force_, "Also those that run");
 }

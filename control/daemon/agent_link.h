@@ -12,7 +12,7 @@
 #include "agent/protocol.h"
 #include "control/daemon/agent_socket.h"
 #include "control/daemon/api_error.h"
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
 

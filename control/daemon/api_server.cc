@@ -142,6 +142,11 @@ Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
   grpc::ServerBuilder builder;
   set_up(builder, made->services_, metrics);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleConnectionMs);
+  if (!options.client_ca.empty()) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONNECTION_AGE_MS,
+        static_cast<int>(std::chrono::milliseconds(options.connection_age).count()));
+  }
   made->port_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);
   made->server_ = builder.BuildAndStart();

@@ -372,12 +372,11 @@ ApiResult<ManagedDevice*> DeviceTable::check_delete(const v1::DeleteDeviceReques
     return failed_precondition("WRONG_STATE", record.name() + " is being deleted already");
   }
   if (is_active(record.status().state()) && !request.force()) {
-    return std::unexpected(
-        ApiError(grpc::FAILED_PRECONDITION, "WRONG_STATE",
-                 fmt::format("cannot delete {}: it is {}; stop it first, or delete it with `force`",
-                             record.name(), state_name(record.status().state())))
-            .about("device.status.state", state_name(record.status().state()),
-                   "CREATED, STOPPED or FAILED"));
+    return std::unexpected(ApiError(grpc::FAILED_PRECONDITION, "WRONG_STATE",
+                                    fmt::format("cannot delete {}: it is {}; stop it first",
+                                                record.name(), state_name(record.status().state())))
+                               .about("device.status.state", state_name(record.status().state()),
+                                      "CREATED, STOPPED or FAILED, or a request with `force`"));
   }
   return device;
 }

@@ -8,11 +8,11 @@
 
 #include "control/daemon/api_error.h"
 #include "control/daemon/listeners.h"
-#include "control/daemon/loop_timer.h"
 #include "control/daemon/managed_device.h"
 #include "control/daemon/page.h"
 #include "control/daemon/profile_store.h"
 #include "control/ensemble/v1/devices.pb.h"
+#include "control/loop_timer.h"
 
 namespace ensemble::control {
 

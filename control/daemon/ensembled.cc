@@ -163,6 +163,12 @@ void add_tcp_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--tls-certificate", tcp.certificate, "The port's certificate chain, PEM");
   app.add_option("--tls-key", tcp.key, "The certificate's key, PEM");
   app.add_option("--tls-client-ca", tcp.client_ca, "Whose certificates the port takes, PEM");
+  app.add_option_function<std::uint32_t>(
+         "--connection-age",
+         [&tcp](std::uint32_t seconds) { tcp.connection_age = std::chrono::seconds(seconds); },
+         "Seconds after which a client with a certificate has to connect anew, and the "
+         "certificate is looked at again; calls that have begun go on; default: 600")
+      ->check(CLI::Range(1U, 86'400U));
   app.add_option("--certificate-role", arguments.certificate_roles,
                  "NAME:ROLE, what a client may do whose certificate has this common name or "
                  "subject alternative name; may be given several times");

@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "control/acceptor.h"
 #include "control/access/role.h"
-#include "control/daemon/acceptor.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"

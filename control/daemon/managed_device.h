@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "control/daemon/api_error.h"
-#include "control/daemon/loop_timer.h"
 #include "control/daemon/process_link.h"
 #include "control/daemon/state_store.h"
 #include "control/ensemble/v1/device.pb.h"
 #include "control/installation.h"
+#include "control/loop_timer.h"
 #include "control/served_process.h"
 #include "device-model/profile.h"
 #include "vmm/event_loop.h"

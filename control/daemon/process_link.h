@@ -7,9 +7,9 @@
 #include <memory>
 #include <optional>
 
-#include "control/daemon/loop_timer.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "control/framed_socket.h"
+#include "control/loop_timer.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"

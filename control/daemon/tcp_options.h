@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -38,6 +39,9 @@ struct TcpOptions {
   // Whose certificates clients may show; the names in them have these roles.
   std::string client_ca;
   std::map<std::string, Role> certificate_roles;
+  // How long a connection with a certificate lasts: it is looked at when a client connects. Calls
+  // that have begun go on.
+  std::chrono::seconds connection_age{600};
   // A file of bearer tokens.
   std::string tokens;
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "device-model/virtio/port_backend.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"

@@ -45,26 +45,21 @@ Result<std::unique_ptr<ConsoleRelay>> ConsoleRelay::create(vmm::EventLoop& loop,
   }
   std::unique_ptr<ConsoleRelay> relay(
       new ConsoleRelay(loop, port, takes_input, std::move(handlers)));
-  relay->socket_ = std::move(*socket);
-  auto watch = loop.watch(relay->socket_.get(), EPOLLIN,
-                          [raw = relay.get()](std::uint32_t) { raw->accept(); });
-  if (!watch) {
-    return std::unexpected(watch.error());
+  auto acceptor = Acceptor::create(
+      loop, std::move(*socket),
+      [raw = relay.get()](vmm::FileDescriptor qemu) { raw->connect(std::move(qemu)); });
+  if (!acceptor) {
+    return std::unexpected(acceptor.error());
   }
-  relay->watch_ = std::move(*watch);
+  relay->acceptor_ = std::move(*acceptor);
   return relay;
 }
 
-void ConsoleRelay::accept() {
-  vmm::FileDescriptor socket(
-      ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) {
-    return;
-  }
+void ConsoleRelay::connect(vmm::FileDescriptor socket) {
   ucred peer{};
   socklen_t size = sizeof peer;
   ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size);
-  watch_ = vmm::FdWatch();
+  acceptor_.reset();
   socket_ = std::move(socket);
   connected_ = true;
   auto watch =
@@ -161,7 +156,7 @@ void ConsoleRelay::update_events() {
 
 void ConsoleRelay::give_up() {
   if (!connected_ && !closed_) {
-    accept();  // It may have connected and be gone.
+    acceptor_->accept();  // It may have connected and be gone.
     if (!connected_) {
       close();
     }
@@ -173,6 +168,7 @@ void ConsoleRelay::close() {
     return;
   }
   closed_ = true;
+  acceptor_.reset();
   watch_ = vmm::FdWatch();
   socket_ = vmm::FileDescriptor();
   if (handlers_.closed) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "control/acceptor.h"
 #include "control/console_port.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
@@ -45,7 +46,7 @@ class ConsoleRelay {
   ConsoleRelay(vmm::EventLoop& loop, ConsolePort& port, bool takes_input, Handlers handlers)
       : loop_(loop), port_(port), takes_input_(takes_input), handlers_(std::move(handlers)) {}
 
-  void accept();
+  void connect(vmm::FileDescriptor socket);
   void handle(std::uint32_t events);
   void read();
   void close();
@@ -55,8 +56,9 @@ class ConsoleRelay {
   ConsolePort& port_;
   const bool takes_input_;
   Handlers handlers_;
-  vmm::FileDescriptor socket_;  // The listening one, until QEMU has connected.
-  vmm::FdWatch watch_;          // Destroyed before the socket.
+  std::unique_ptr<Acceptor> acceptor_;  // Until QEMU has connected.
+  vmm::FileDescriptor socket_;
+  vmm::FdWatch watch_;  // Destroyed before the socket.
   bool connected_ = false;
   bool ended_ = false;
   bool closed_ = false;

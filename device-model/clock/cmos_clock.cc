@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 
 namespace ensemble::device {
 namespace {
@@ -48,6 +49,8 @@ constexpr std::int64_t kDaySeconds = 86400;
 constexpr std::int64_t kUpdateNotice = 244'000;
 // With the divider let go, the first update comes after half a second.
 constexpr std::int64_t kDividerStart = kSecond / 2;
+// Of the guest's time from the host's: some 250 years, which sums of nanoseconds still hold.
+constexpr std::int64_t kFurthest = 8'000'000'000 * kSecond;
 
 std::int64_t floor_divide(std::int64_t value, std::int64_t divisor) {
   return value / divisor - (value % divisor < 0 ? 1 : 0);
@@ -288,25 +291,29 @@ void CmosClock::write(std::uint64_t offset, std::span<const std::byte> data) {
 }
 
 void CmosClock::exchange(StateFields& state) {
-  state.fields(registers_, index_, distance_, requested_);
+  state.field(registers_);
+  state.limited(index_, 0x7F, "as the register's index");
+  state.fields(distance_, requested_);
+  state.require(-kFurthest <= distance_ && distance_ <= kFurthest,
+                "holds a time that lies too far from the host's");
 }
 
 Result<void> CmosClock::save(vmm::StateWriter& writer) const {
-  StateFields state(writer);
+  StateFields state(writer, 0, state_version());
   // Nothing is changed by saving; the list of fields is one for both directions.
   const_cast<CmosClock*>(this)->exchange(state);
   return {};
 }
 
 // The time goes on as of a clock with a battery; what fell due meanwhile is not made up for.
-Result<void> CmosClock::restore(vmm::StateReader& reader, std::uint32_t) {
-  StateFields state(reader);
+Result<void> CmosClock::restore(vmm::StateReader& reader, std::uint32_t version) {
+  const auto before = std::tuple(registers_, index_, distance_, requested_);
+  StateFields state(reader, 0, version);
   exchange(state);
-  if (auto finished = reader.finish(); !finished) {
+  if (auto finished = state.finish(); !finished) {
+    std::tie(registers_, index_, distance_, requested_) = before;
     return finished;
   }
-  index_ &= 0x7F;
-  distance_ = std::clamp(distance_, -8'000'000'000 * kSecond, 7'000'000'000 * kSecond);
   seen_ = time();
   update_interrupt();
   return {};

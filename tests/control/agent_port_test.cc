@@ -11,6 +11,7 @@
 
 #include "tests/control/agent_device.h"
 #include "tests/control/controller.h"
+#include "tests/control/starved_process.h"
 
 namespace ensemble::control {
 namespace {
@@ -136,6 +137,18 @@ TEST_F(AgentPort, TheNextConnectionWaitsForTheLastToEnd) {
   first = {};
   EXPECT_EQ(receive(second, 1), "2");
 }
+
+#ifndef ENSEMBLE_SANITIZED  // The sanitizer of undefined behaviour needs descriptors.
+TEST_F(AgentPort, WaitsWhileThereIsNoDescriptorForAConnection) {
+  std::optional<StarvedProcess> starved(process_.id);
+  const auto socket = connect("echo");
+  EXPECT_LT(starved->loop_time_in(std::chrono::seconds(1)), std::chrono::milliseconds(100));
+  EXPECT_EQ(controller_->state(), proto::STATE_RUNNING);
+  starved.reset();
+  send(socket, "1");
+  EXPECT_EQ(receive(socket, 1), "1");
+}
+#endif
 
 TEST_F(AgentPort, AHostThatDoesNotReadMakesTheProgramWait) {
   const auto socket = connect("source " + std::to_string(8 << 20));

@@ -3,8 +3,11 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
+#include <thread>
 
 #include "control/atomic_file.h"
 #include "control/memory_figures.h"
@@ -92,6 +95,46 @@ TEST(MemoryFigures, SeesThisProcess) {
   EXPECT_GT(all->total_kib, 500U);
   EXPECT_GT(all->anonymous_kib, 50U);
   EXPECT_EQ(resident_memory_outside({{AddressRange{0, UINTPTR_MAX}}}).value(), ResidentMemory{});
+}
+
+TEST(MemoryMeter, ReadsSeldomAndWithoutTheLockWhileTheMachineRuns) {
+  vmm::DeviceLock lock;
+  std::uint64_t reads = 0;
+  bool lock_was_held = false;
+  constexpr std::chrono::milliseconds kAge{50};
+  MemoryMeter meter(
+      lock,
+      [&]() -> Result<MemoryFigures> {
+        lock_was_held = lock.held_by_this_thread();
+        if (!lock_was_held) {
+          std::jthread([&] { const std::lock_guard other(lock); }).join();
+        }
+        return MemoryFigures{.process = {}, .guest_touched_kib = ++reads};
+      },
+      kAge);
+  const std::lock_guard guard(lock);
+  EXPECT_EQ(meter.figures(true)->guest_touched_kib, 1U);
+  EXPECT_FALSE(lock_was_held);
+  EXPECT_TRUE(lock.held_by_this_thread());
+  EXPECT_EQ(meter.figures(true)->guest_touched_kib, 1U);
+  std::this_thread::sleep_for(2 * kAge);
+  EXPECT_EQ(meter.figures(true)->guest_touched_kib, 2U);
+  // A machine that has stopped has figures of its end.
+  EXPECT_EQ(meter.figures(false)->guest_touched_kib, 3U);
+  EXPECT_TRUE(lock_was_held);
+}
+
+TEST(MemoryMeter, AFailureIsNotKept) {
+  vmm::DeviceLock lock;
+  bool fails = true;
+  MemoryMeter meter(lock, [&] {
+    return fails ? Result<MemoryFigures>(fail("no")) : Result<MemoryFigures>(MemoryFigures{});
+  });
+  const std::lock_guard guard(lock);
+  EXPECT_FALSE(meter.figures(true));
+  EXPECT_TRUE(lock.held_by_this_thread());
+  fails = false;
+  EXPECT_TRUE(meter.figures(true));
 }
 
 }  // namespace

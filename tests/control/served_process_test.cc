@@ -20,6 +20,7 @@
 #include "control/console_log.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
 #include "tests/control/controller.h"
+#include "tests/control/starved_process.h"
 #include "tests/control/temporary_directory.h"
 #include "tests/control/test_guests.h"
 
@@ -244,6 +245,19 @@ TEST_F(ServedProcess, ClosesAConnectionThatBreaksTheProtocolAndServesTheOthers) 
   EXPECT_LE(::recv(bad.socket(), &byte, 1, 0), 0);
   EXPECT_EQ(good.state(), proto::STATE_RUNNING);
 }
+
+#ifndef ENSEMBLE_SANITIZED  // The sanitizer of undefined behaviour needs descriptors.
+TEST_F(ServedProcess, WaitsWhileItHasNoDescriptorForAConnection) {
+  Controller first(folder_);
+  start(first, "halt");
+  std::optional<StarvedProcess> starved(process_.id);
+  Controller second(folder_);
+  EXPECT_LT(starved->loop_time_in(std::chrono::seconds(1)), std::chrono::milliseconds(100));
+  EXPECT_EQ(first.state(), proto::STATE_RUNNING);
+  starved.reset();
+  EXPECT_EQ(second.state(), proto::STATE_RUNNING);
+}
+#endif
 
 TEST_F(ServedProcess, RefusesMoreConnectionsThanItHasRoomFor) {
   std::vector<Controller> controllers;

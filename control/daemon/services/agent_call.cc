@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "control/printable.h"
 
 namespace ensemble::control {

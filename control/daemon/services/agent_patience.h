@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "control/daemon/api_error.h"
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "vmm/event_loop.h"
 
 namespace ensemble::control {

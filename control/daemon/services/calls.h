@@ -13,7 +13,7 @@
 
 #include "control/daemon/api_error.h"
 #include "control/daemon/listeners.h"
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "vmm/event_loop.h"
 
 namespace ensemble::control {

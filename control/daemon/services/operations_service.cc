@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "control/daemon/loop_timer.h"
 #include "control/daemon/services/calls.h"
 #include "control/daemon/services/services.h"
 #include "control/ensemble/v1/operations.grpc.pb.h"
+#include "control/loop_timer.h"
 
 namespace ensemble::control {
 namespace {

@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import time
+import unittest
 from pathlib import Path
 
 import grpc
@@ -19,6 +20,7 @@ from reflection_test import Reflected
 PROGRAM = os.environ["ENSEMBLE"]
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 DENIED = grpc.StatusCode.PERMISSION_DENIED
+FAKE_CLOCK = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 class TcpClient(Client):
@@ -291,6 +293,41 @@ class Certificates(AccessTest):
         with self.refused(grpc.StatusCode.UNAVAILABLE):
             plain.names()
         self.as_client("viewer").names()
+
+    def make_short_certificate(self, name, seconds):
+        """One that ends so soon: openssl counts in days, from a time that libfaketime says."""
+        self.make_certificate(name, "ca", "DNS:viewer.lab")
+        subprocess.run(["openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                        "-CAcreateserial", "-extfile", "extensions", "-out", f"{name}.pem", "-days", "1"],
+                       cwd=self.folder, check=True, capture_output=True, timeout=PATIENCE,
+                       env={**os.environ, "LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME": f"-{86400 - seconds}s"})
+
+    @unittest.skipIf(FAKE_CLOCK is None, "this host has no libfaketime: the package libfaketime")
+    def test_a_certificate_that_ends_ends_the_connection_too(self):
+        self.arguments = (*self.arguments, "--connection-age=2")
+        self.restart_daemon()
+        self.make_short_certificate("short", 6)
+        client = self.as_client("short")
+        client.names()
+        watch = client.devices.WatchDevices(devices_pb2.WatchDevicesRequest(), timeout=PATIENCE)
+
+        def refused():
+            try:
+                client.names()
+            except grpc.RpcError as error:
+                return error
+            return None
+        self.assertEqual(eventually(refused).code(), grpc.StatusCode.UNAVAILABLE)
+        time.sleep(3)
+        with self.refused(grpc.StatusCode.UNAVAILABLE):
+            client.names()
+        # Who has a good one connects anew, and a stream that has begun goes on.
+        other = self.as_client("viewer")
+        for _ in range(8):
+            other.names()
+            time.sleep(0.5)
+        self.client.create("one")
+        self.assertTrue(eventually(lambda: next(watch).device.name == "devices/one"))
 
     def test_a_certificate_without_a_role_may_nothing(self):
         client = self.as_client("stranger")

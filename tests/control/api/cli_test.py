@@ -73,7 +73,7 @@ class Verbs(DaemonTest):
     def test_what_cannot_be_done_is_told(self):
         self.up("--name", "lab")
         cases = {("stop", "none"): "there is no device 'none'", ("stop",): "name a device",
-                 ("stop", "-l", "a=b"): "no device matches 'a=b'", ("rm", "lab"): "stop it first",
+                 ("stop", "-l", "a=b"): "no device matches 'a=b'", ("rm", "lab"): "stop it first, or give the option --force\n",
                  ("up", "no-such"): "ensemble profile list", ("up", "watch", "--name", "lab"): "'lab' already",
                  ("up", "watch", "--memory", "much"): "--memory", ("up", "watch", "--disk", "/none"): "/none",
                  ("stop", "--", "lab"): "only `up` and `exec`", ("logs", "none"): "there is no device", ("attach", "none"): "there is no device",
@@ -165,9 +165,33 @@ class Verbs(DaemonTest):
         os.close(ours)
         self.assertTrue(is_alive(process))
 
+    def test_options_of_the_daemons_place_stand_before_or_behind_the_verb(self):
+        self.up("--name", "lab")
+        self.assertNotIn("`force`", self.run_program("rm", "lab", code=125).stderr)
+        for arguments in (("--socket", self.socket, "ps"), ("ps", "--socket", self.socket), (f"--socket={self.socket}", "ps")):
+            self.assertIn("lab", self.run_program(*arguments, ENSEMBLE_SOCKET="/none").stdout)
+        self.run_program("--socket", self.socket, "up", "watch", "--kernel", f"{GUESTS}/loop.elf", "--memory", "32M",
+                         "--name", "two", "--", "/bin/ls", "--socket", "x", ENSEMBLE_SOCKET="/none")
+        self.assertEqual(self.listed("two")[0]["spec"]["command"], ["/bin/ls", "--socket", "x"])
+        for arguments in (("--address", "127.0.0.1:1", "ls"), ("ls", "--address", "127.0.0.1:1")):
+            self.assertIn("127.0.0.1:1", self.run_program(*arguments, code=125).stderr)
+        both = self.run_program("--socket", "/none", "--address", "127.0.0.1:1", "ls", code=125).stderr
+        self.assertIn("--socket excludes --address", both)
+        self.assertIn("--tls-certificate and --tls-key belong together", self.run_program(
+            "--address", "127.0.0.1:1", "--tls-key", "/none", "ls", code=125).stderr)
+        for verb in (("doctor",), ("profile", "list"), ("run", "watch")):
+            self.assertIn(f"`{verb[-1] if verb[0] == 'profile' else verb[0]}` asks no daemon, and --socket=/none says",
+                          self.run_program("--socket", "/none", *verb, code=125).stderr)
+
     def test_every_verb_explains_itself(self):
         overview = self.run_program("--help").stdout
         for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "exec",
                      "push", "pull", "logs", "events", "top"):
             self.assertIn(f"\n  {verb} ", overview)
-            self.assertIn(f"ensemble {verb}", self.run_program(verb, "--help").stdout)
+            explained = self.run_program(verb, "--help").stdout
+            self.assertIn(f"ensemble {verb}", explained)
+            for option in ("--socket", "--address", "--token-file", "--tls-ca", "--tls-certificate", "--tls-key"):
+                self.assertEqual(explained.count(f"\n  {option} "), 1, explained)
+        self.assertIn("\n  --socket ", overview)
+        self.assertIn("\n  --socket ", self.run_program("input", "lab", "tap", "--help").stdout)
+        self.assertNotIn("--socket", self.run_program("token", "create", "--help").stdout)

@@ -107,6 +107,19 @@ TEST_F(Tokens, DamagedFilesAreRefusedWithTheField) {
   EXPECT_NE(refusal("? [a]\n: b\ntokens: [{[a]: b}]").find(path_), std::string::npos);
 }
 
+TEST_F(Tokens, DatesThatNoCalendarHasAreRefusedWithFileAndLine) {
+  const std::string good = "tokens:\n- name: a\n  sha256: " + std::string(64, 'a') +
+                           "\n  role: viewer\n  created: 2026-01-01T00:00:00Z\n  expires: ";
+  EXPECT_TRUE(read_tokens(write(good + "2028-02-29T00:00:00Z\n")));
+  for (const std::string bad :
+       {"2026-02-31T00:00:00Z", "2027-02-29T00:00:00Z", "2026-13-01T00:00:00Z",
+        "2026-12-24T24:00:00Z", "2026-12-24T18:00:60Z", "2026-12-24 18:00:00Z", "2026-12-24"}) {
+    EXPECT_EQ(refusal(good + bad + "\n"), path_ + ":6: tokens[0]: expires: '" + bad +
+                                              "' is no time such as 2026-12-24T18:00:00Z");
+  }
+  EXPECT_TRUE(refusal("tokens:\n- name: a\n  role: root\n").starts_with(path_ + ":2: tokens[0]: "));
+}
+
 TEST_F(Tokens, FilesThatOthersMayWriteAreRefused) {
   write("tokens: []\n");
   ::chmod(path_.c_str(), 0620);

@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
@@ -11,26 +11,33 @@
 namespace ensemble::control {
 
 // Accepts connections of a listening socket. While this process has no descriptor left it waits and
-// tries again. Belongs to the event loop's thread.
+// tries again. All calls come with the device lock of the event loop held.
 class Acceptor {
  public:
-  // Takes a connection, which does not block.
+  // Takes a connection, which does not block. May destroy the Acceptor.
   using Handler = std::function<void(vmm::FileDescriptor socket)>;
 
-  // `loop` outlives this.
+  // Accepts from now on. `loop` outlives this.
   static Result<std::unique_ptr<Acceptor>> create(vmm::EventLoop& loop, vmm::FileDescriptor socket,
                                                   Handler connected);
+
+  // Whether connections are accepted, or wait in the socket's queue.
+  void set_accepting(bool accepting);
+  // Accepts one now, if one waits.
+  void accept();
 
  private:
   Acceptor(vmm::FileDescriptor socket, Handler connected)
       : socket_(std::move(socket)), connected_(std::move(connected)) {}
 
-  void accept();
+  void update_events();
 
   vmm::FileDescriptor socket_;
   Handler connected_;
   vmm::FdWatch watch_;  // Destroyed before the socket.
   std::unique_ptr<LoopTimer> pause_;
+  bool accepting_ = true;
+  bool pausing_ = false;
 };
 
 }  // namespace ensemble::control

@@ -1,4 +1,4 @@
-#include "control/daemon/loop_timer.h"
+#include "control/loop_timer.h"
 
 #include <sys/epoll.h>
 #include <sys/timerfd.h>

@@ -1,4 +1,4 @@
-#include "control/daemon/acceptor.h"
+#include "control/acceptor.h"
 
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -24,8 +24,10 @@ Result<std::unique_ptr<Acceptor>> Acceptor::create(vmm::EventLoop& loop, vmm::Fi
     return std::unexpected(watch.error().with_context("cannot watch the listening socket"));
   }
   made->watch_ = std::move(*watch);
-  auto pause =
-      LoopTimer::create(loop, [raw = made.get()] { (void)raw->watch_.set_events(EPOLLIN); });
+  auto pause = LoopTimer::create(loop, [raw = made.get()] {
+    raw->pausing_ = false;
+    raw->update_events();
+  });
   if (!pause) {
     return std::unexpected(pause.error());
   }
@@ -33,14 +35,28 @@ Result<std::unique_ptr<Acceptor>> Acceptor::create(vmm::EventLoop& loop, vmm::Fi
   return made;
 }
 
+void Acceptor::set_accepting(bool accepting) {
+  accepting_ = accepting;
+  update_events();
+}
+
+void Acceptor::update_events() {
+  const std::uint32_t events = accepting_ && !pausing_ ? std::uint32_t{EPOLLIN} : 0;
+  if (auto set = watch_.set_events(events); !set) {
+    spdlog::error("cannot watch the listening socket: {}", set.error().message());
+  }
+}
+
 void Acceptor::accept() {
   vmm::FileDescriptor socket(
       ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (socket) {
-    connected_(std::move(socket));
+    const Handler connected = connected_;  // It may destroy this.
+    connected(std::move(socket));
   } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
     spdlog::warn("no more connections for now: {}", std::strerror(errno));
-    (void)watch_.set_events(0);
+    pausing_ = true;
+    update_events();
     pause_->set(kPause);
   }
 }

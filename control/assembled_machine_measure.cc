@@ -1,5 +1,3 @@
-#include "control/assembled_machine.h"
-
 #include <spdlog/spdlog.h>
 #include <time.h>
 
@@ -7,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "control/assembled_machine.h"
 #include "control/connected_devices.h"
 #include "control/memory_figures.h"
 

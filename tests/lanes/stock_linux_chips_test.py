@@ -50,13 +50,14 @@ CHIPS = {
     "max17047": ("36", "MAX17047", "max17042"),
     "max30102": ("57", "PRP0001", ""),
     "stk3310": ("48", "STK3310", "stk3310"),
+    "vcnl4000": ("13", "PRP0001", "vcnl4000"),
 }
 PRODUCTS = {
     "phone": ("ak09912", "bmi160", "bmp380", "bq24190", "drv2605l", "max17047", "stk3310"),
-    "tablet": ("ak09912", "bmc150", "bq24190", "lsm6dso", "ltr559", "max17047"),
+    "tablet": ("ak09912", "bmc150", "bq24190", "lsm6dso", "ltr559", "max17047", "vcnl4000"),
     "watch": ("ak09912", "drv2605l", "lps22hb", "lsm6dso", "ltr559", "max17047", "max30102"),
 }
-VIRTIO_DEVICES = {"phone": 4, "tablet": 5, "watch": 5}
+VIRTIO_DEVICES = {"phone": 5, "tablet": 6, "watch": 6}
 # Input devices that evdev is to take: buttons, touch screen, dock or crown; and keys that Linux is to know.
 INPUTS = {"phone": 2, "tablet": 3, "watch": 3}
 VOLUME_DOWN, VOLUME_UP, POWER, TOUCH = 114, 115, 116, 0x14A

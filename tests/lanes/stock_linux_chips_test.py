@@ -84,6 +84,7 @@ READINGS = {
     "lsm6dso": {"lsm6dso_accel": axes("accel", "acceleration"), "lsm6dso_gyro": axes("anglvel", "angular-velocity")},
     "ltr559": {"i2c-LTER0559:00": {"illuminance": WORLD["illuminance"]}},
     "stk3310": {"stk3310": {"illuminance": WORLD["illuminance"]}},
+    "vcnl4000": {"vcnl4000": {"illuminance": WORLD["illuminance"]}},
 }
 # Where Linux computes the value: the chip's resolution in those units.
 RESOLUTION = {("bmp380", "pressure"): 0.003, ("bmp380", "temp"): 10, ("i2c-LTER0559:00", "illuminance"): 3}
@@ -96,6 +97,7 @@ COUNTS = {
     "bmc150": ("BMA253/BMA254/BMA255/BMC150/BMC156/BMI055", "temp", (CELSIUS / 1000 - 24) / 0.5),
     "ltr559": ("i2c-LTER0559:00", "proximity", 2047 * (0.02 / WORLD["proximity"]) ** 2),
     "stk3310": ("stk3310", "proximity", 1000 * (0.05 / WORLD["proximity"]) ** 2),
+    "vcnl4000": ("vcnl4000", "proximity", 2000 * (0.05 / WORLD["proximity"]) ** 2),
 }
 CHARGER = {"TYPE": "USB", "ONLINE": "1", "STATUS": "Charging", "HEALTH": "Good", "MODEL_NAME": "bq24190",
            "MANUFACTURER": "Texas Instruments"}

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace ensemble::control {
 namespace {
@@ -51,10 +52,13 @@ void Acceptor::accept() {
   vmm::FileDescriptor socket(
       ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (socket) {
+    warned_ = false;
     const Handler connected = connected_;  // It may destroy this.
     connected(std::move(socket));
   } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-    spdlog::warn("no more connections for now: {}", std::strerror(errno));
+    if (!std::exchange(warned_, true)) {
+      spdlog::warn("no more connections for now: {}", std::strerror(errno));
+    }
     pausing_ = true;
     update_events();
     pause_->set(kPause);

@@ -38,6 +38,7 @@ class Acceptor {
   std::unique_ptr<LoopTimer> pause_;
   bool accepting_ = true;
   bool pausing_ = false;
+  bool warned_ = false;  // Since the last connection.
 };
 
 }  // namespace ensemble::control

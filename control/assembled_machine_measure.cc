@@ -46,7 +46,8 @@ proto::Measurements AssembledMachine::measure(const proto::Configuration& config
   }
   measure_counters(configuration, measurements);
   if (balloon_ != nullptr) {
-    *measurements.mutable_balloon() = measure_balloon(*balloon_);
+    *measurements.mutable_balloon() =
+        measure_balloon(*balloon_, machine_->state() == vmm::MachineState::kRunning);
   }
   measure_boot(*measurements.mutable_boot(), configuration.started_at_ns());
   return measurements;

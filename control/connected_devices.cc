@@ -42,7 +42,7 @@ void set_balloon(device::BalloonDevice& balloon, std::uint64_t bytes) {
   balloon.set_target(bytes / device::BalloonDevice::kPageBytes);
 }
 
-proto::Balloon measure_balloon(device::BalloonDevice& balloon) {
+proto::Balloon measure_balloon(device::BalloonDevice& balloon, bool running) {
   proto::Balloon figures;
   figures.set_target_bytes(balloon.target() * device::BalloonDevice::kPageBytes);
   figures.set_bytes(balloon.size() * device::BalloonDevice::kPageBytes);
@@ -58,7 +58,9 @@ proto::Balloon measure_balloon(device::BalloonDevice& balloon) {
   if (const auto value = statistic(Statistic::kTotalMemory)) {
     figures.set_total_bytes(*value);
   }
-  balloon.request_statistics();
+  if (running) {
+    balloon.request_statistics();
+  }
   return figures;
 }
 

@@ -19,8 +19,8 @@ Result<std::unique_ptr<device::VirtioDevice>> make_network_device(
 // Sets the balloon's target; part of a page counts as none.
 void set_balloon(device::BalloonDevice& balloon, std::uint64_t bytes);
 
-// What is known of the balloon and, by its driver, of the guest's memory. Asks for newer figures,
-// which the next call has.
-ensemble::vmm::v1::Balloon measure_balloon(device::BalloonDevice& balloon);
+// What is known of the balloon and, by its driver, of the guest's memory. `running`: asks for newer
+// figures, which the next call has; a machine that stands keeps its queues as they are.
+ensemble::vmm::v1::Balloon measure_balloon(device::BalloonDevice& balloon, bool running);
 
 }  // namespace ensemble::control

@@ -110,7 +110,11 @@ Result<void> choose_linux_devices(const RunOptions& options, DeviceOptions& devi
     device.balloon = *balloon;
   }
   if (options.vsock) {
-    device.vsock = std::filesystem::absolute(*options.vsock);
+    std::error_code error;
+    device.vsock = std::filesystem::absolute(*options.vsock, error);
+    if (error) {
+      return fail("--vsock: cannot find where '{}' is: {}", *options.vsock, error.message());
+    }
   }
   return {};
 }

@@ -115,12 +115,6 @@ Result<v1::CreateDeviceRequest> make_request(const UpOptions& options) {
   return request;
 }
 
-// Whether a device in this state is deleted only by force.
-bool needs_force(v1::DeviceState state) {
-  return state == v1::DEVICE_STATE_STARTING || state == v1::DEVICE_STATE_RUNNING ||
-         state == v1::DEVICE_STATE_PAUSED || state == v1::DEVICE_STATE_STOPPING;
-}
-
 }  // namespace
 
 int DeviceCommands::up(const UpOptions& options) {
@@ -279,15 +273,12 @@ int DeviceCommands::for_each(const Selection& selection, const Action& action) {
 
 int DeviceCommands::remove(const Selection& selection, bool force) {
   return for_each(selection, [this, force](const std::string& name) -> Result<void> {
-    const auto removed = client_.remove(name, force);
-    if (removed || force) {
-      return removed;
+    auto removed = client_.remove(name, force);
+    // The daemon's sentence for a device that is active; it knows nothing of options.
+    if (!removed && removed.error().message().ends_with("; stop it first")) {
+      return fail("{}, or give the option --force", removed.error().message());
     }
-    const auto device = client_.get(name);
-    if (!device || !needs_force(device->status().state())) {
-      return removed;
-    }
-    return fail("{}, or give the option --force", removed.error().message());
+    return removed;
   });
 }
 

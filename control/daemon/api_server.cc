@@ -24,6 +24,8 @@ constexpr int kStreamsPerConnection = 1000;
 constexpr int kHandshakePatienceMs = 10'000;
 // A connection of the TCP port without calls, which may be a stranger's, is closed then.
 constexpr int kIdleConnectionMs = 60'000;
+// Where certificates are taken, unless options say it.
+constexpr std::chrono::minutes kConnectionAge{10};
 
 struct ServiceMaker {
   const char* name;
@@ -145,7 +147,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::for_port(ServiceContext& context,
   if (!options.client_ca.empty()) {
     builder.AddChannelArgument(
         GRPC_ARG_MAX_CONNECTION_AGE_MS,
-        static_cast<int>(std::chrono::milliseconds(options.connection_age).count()));
+        static_cast<int>(
+            std::chrono::milliseconds(options.connection_age.value_or(kConnectionAge)).count()));
   }
   made->port_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);

@@ -97,7 +97,8 @@ Result<void> set_tcp(Arguments& arguments) {
   TcpOptions& tcp = arguments.tcp;
   if (arguments.listen.empty()) {
     const bool is_meant = !tcp.certificate.empty() || !tcp.key.empty() || !tcp.client_ca.empty() ||
-                          !tcp.tokens.empty() || !arguments.certificate_roles.empty();
+                          !tcp.tokens.empty() || !arguments.certificate_roles.empty() ||
+                          tcp.connection_age;
     return is_meant ? fail("tokens and certificates are for a TCP port, and there is no --listen")
                     : Result<void>();
   }

@@ -113,6 +113,9 @@ Result<void> check(const TcpOptions& options) {
                      "--tls-client-ca takes at least one --certificate-role NAME:ROLE; without, "
                      "no certificate may do anything");
   }
+  if (options.client_ca.empty() && options.connection_age) {
+    return fail("--connection-age takes --tls-client-ca, whose certificates it is for");
+  }
   if (options.client_ca.empty() && options.tokens.empty()) {
     return fail(
         "--listen {}: the port is not opened without authentication; give --tokens FILE "

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,9 +40,9 @@ struct TcpOptions {
   // Whose certificates clients may show; the names in them have these roles.
   std::string client_ca;
   std::map<std::string, Role> certificate_roles;
-  // How long a connection with a certificate lasts: it is looked at when a client connects. Calls
-  // that have begun go on.
-  std::chrono::seconds connection_age{600};
+  // How long a connection lasts where certificates are taken: they are looked at when a client
+  // connects. Calls that have begun go on. None given: 10 minutes.
+  std::optional<std::chrono::seconds> connection_age;
   // A file of bearer tokens.
   std::string tokens;
 

@@ -184,6 +184,8 @@ class RegisterChip : public ChipDevice {
     state.fields(registers_, address_, expects_address_, in_second_byte_, half_);
     if (state.version() >= 2) {
       state.field(in_transfer_);
+    } else {
+      in_transfer_ = false;
     }
     exchange(state);
   }

@@ -49,8 +49,8 @@ constexpr std::int64_t kDaySeconds = 86400;
 constexpr std::int64_t kUpdateNotice = 244'000;
 // With the divider let go, the first update comes after half a second.
 constexpr std::int64_t kDividerStart = kSecond / 2;
-// Of the guest's time from the host's: some 250 years, which sums of nanoseconds still hold.
-constexpr std::int64_t kFurthest = 8'000'000'000 * kSecond;
+// Of the guest's time from the host's: some 220 years, which sums of nanoseconds still hold.
+constexpr std::int64_t kFurthest = 7'000'000'000 * kSecond;
 
 std::int64_t floor_divide(std::int64_t value, std::int64_t divisor) {
   return value / divisor - (value % divisor < 0 ? 1 : 0);
@@ -165,6 +165,12 @@ std::optional<std::int64_t> CmosClock::next_alarm(std::int64_t after) const {
   };
   const auto number = [this](std::uint8_t value) { return decode(value); };
   const auto hour = [this](std::uint8_t value) { return decode_hour(value); };
+  // No second is looked at for an alarm that never comes: a guest may ask at each access.
+  if ((registers_[kHoursAlarm] < kAnyValue && decode_hour(registers_[kHoursAlarm]) > 23) ||
+      (registers_[kMinutesAlarm] < kAnyValue && decode(registers_[kMinutesAlarm]) > 59) ||
+      (registers_[kSecondsAlarm] < kAnyValue && decode(registers_[kSecondsAlarm]) > 59)) {
+    return std::nullopt;
+  }
   const std::int64_t first = floor_divide(after, kSecond) + 1;
   const std::int64_t midnight = floor_divide(first, kDaySeconds) * kDaySeconds;
   for (std::int64_t second = first; second < first + kDaySeconds;) {

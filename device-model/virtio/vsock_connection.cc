@@ -108,8 +108,8 @@ void VsockConnection::take(const VsockHeader& header, const vmm::DescriptorChain
       take_response();
       break;
     case kVsockReset:
-      socket_ = {};
       watch_ = {};
+      socket_ = {};
       state_ = State::kEnded;
       return;
     case kVsockShutdown:

@@ -96,6 +96,10 @@ void VsockDevice::settle(VsockPorts ports) {
   }
   Entry& entry = found->second;
   if (entry.connection->ended()) {
+    // Its turn goes too: without receive buffers nothing else takes it from the list.
+    if (entry.queued) {
+      std::erase(ready_, ports);
+    }
     connections_.erase(found);
   } else if (entry.connection->has_packet() && !std::exchange(entry.queued, true)) {
     ready_.push_back(ports);

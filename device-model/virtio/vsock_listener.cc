@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@ namespace {
 constexpr int kBacklog = 16;
 constexpr std::string_view kConnect = "CONNECT ";
 constexpr std::size_t kLongestLine = 24;
+constexpr std::chrono::milliseconds kPause{100};
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -98,6 +100,11 @@ Result<std::unique_ptr<VsockListener>> VsockListener::create(vmm::EventLoop& loo
     return std::unexpected(watch.error());
   }
   raw.watch_ = *std::move(watch);
+  auto pause = vmm::Timer::create(loop, [&raw] { (void)raw.watch_.set_events(EPOLLIN); });
+  if (!pause) {
+    return std::unexpected(pause.error());
+  }
+  raw.pause_ = *std::move(pause);
   return listener;
 }
 
@@ -116,6 +123,12 @@ vmm::FileDescriptor VsockListener::connect(std::uint32_t port) const {
 void VsockListener::accept() {
   vmm::FileDescriptor socket(
       ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+    // The client stays, so the loop would find it again at once.
+    (void)watch_.set_events(0);
+    pause_->arm(kPause);
+    return;
+  }
   if (!socket || clients_.size() == kMostClients) {
     return;
   }

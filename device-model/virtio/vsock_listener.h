@@ -9,6 +9,7 @@
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
+#include "vmm/timer.h"
 
 namespace ensemble::device {
 
@@ -52,6 +53,7 @@ class VsockListener {
   const std::string path_;
   vmm::FileDescriptor socket_;
   vmm::FdWatch watch_;
+  std::unique_ptr<vmm::Timer> pause_;  // While this process has no descriptor left.
   const Asked asked_;
   std::list<Client> clients_;
 };

@@ -49,8 +49,17 @@ constexpr std::int64_t kDaySeconds = 86400;
 constexpr std::int64_t kUpdateNotice = 244'000;
 // With the divider let go, the first update comes after half a second.
 constexpr std::int64_t kDividerStart = kSecond / 2;
-// Of the guest's time from the host's: some 220 years, which sums of nanoseconds still hold.
-constexpr std::int64_t kFurthest = 7'000'000'000 * kSecond;
+// Of times from 1970, and of the guest's from the host's: 285 years; nanoseconds reach little
+// further. At its end a clock stands.
+constexpr std::int64_t kFurthest = 9'000'000'000 * kSecond;
+
+std::int64_t bounded_sum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) {
+    sum = a < 0 ? -kFurthest : kFurthest;
+  }
+  return std::clamp(sum, -kFurthest, kFurthest);
+}
 
 std::int64_t floor_divide(std::int64_t value, std::int64_t divisor) {
   return value / divisor - (value % divisor < 0 ? 1 : 0);
@@ -71,6 +80,8 @@ CmosClock::CmosClock(ClockHost& host) : host_(host) {
   seen_ = time();
   show(seen_);
 }
+
+std::int64_t CmosClock::time() const { return bounded_sum(host_.real_time(), distance_); }
 
 bool CmosClock::stands() const {
   return (registers_[kB] & kSet) != 0 || (registers_[kA] & kDividerHeld) == kDividerHeld;
@@ -147,13 +158,13 @@ void CmosClock::take_shown(bool divider_was_held) {
   const std::int64_t hour = std::clamp(decode_hour(registers_[kHours]), 0, 23);
   const std::int64_t seconds =
       days * kDaySeconds + hour * 3600 + field(kMinutes, 0, 59) * 60 + field(kSeconds, 0, 59);
-  const std::int64_t real = host_.real_time();
-  // The years 1779 to 2223: nanoseconds reach little further.
+  // The years 1779 to 2223: from there time can still pass.
   constexpr std::int64_t kEarliest = -6'000'000'000, kLatest = 8'000'000'000;
   const std::int64_t before = time();
   const std::int64_t part =
       divider_was_held ? kDividerStart : before - floor_divide(before, kSecond) * kSecond;
-  distance_ = std::clamp(seconds, kEarliest, kLatest) * kSecond + part - real;
+  distance_ = bounded_sum(std::clamp(seconds, kEarliest, kLatest) * kSecond + part,
+                          -std::max(host_.real_time(), -kFurthest));
   seen_ = time();
   show(seen_);
 }

@@ -236,5 +236,33 @@ TEST_F(CmosClockTest, IsRestoredWithWhatWasSetAndTheTimeThatHasPassed) {
   EXPECT_EQ(interrupts_, 1);
 }
 
+TEST_F(CmosClockTest, IsRestoredWithTheFurthestTimesThatCanBeSet) {
+  for (const int century : {0x00, 0x11, 0x99}) {
+    set(0x32, century);
+    const std::vector<int> set_to = shown();
+    for (const std::int64_t later : {kSecond / 2, kSecond * 1'200'000'000}) {
+      now_ = kStart + later;
+      vmm::StateWriter writer;
+      ASSERT_TRUE(clock_->save(writer));
+      vmm::StateReader reader(writer.data());
+      const auto restored = clock_->restore(reader, 1);
+      ASSERT_TRUE(restored) << restored.error().message();
+    }
+    now_ = kStart;
+    EXPECT_EQ(shown(), set_to) << std::hex << century;
+  }
+}
+
+TEST_F(CmosClockTest, StandsWhereItsTimeEnds) {
+  set(0x32, 0x99);
+  set(0x0B, 0x72);  // All interrupts.
+  now_ = INT64_MAX;
+  clock_->wake();
+  EXPECT_EQ(shown()[1], 0x55);
+  const std::vector<int> end = shown();
+  now_ = INT64_MAX - 1;
+  EXPECT_EQ(shown(), end);
+}
+
 }  // namespace
 }  // namespace ensemble::device

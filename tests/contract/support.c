@@ -266,6 +266,9 @@ int print_for_test(int count, char** arguments) {
   } else if (strcmp(what, "directory") == 0) {
     char name[4096];
     say("directory: %s", getcwd(name, sizeof(name)) != NULL ? strrchr(name, '/') : "none");
+  } else if (strcmp(what, "word") == 0) {
+    uint32_t word = 0;
+    say("%zd bytes of input: %u", read(0, &word, sizeof(word)), word);
   } else if (strcmp(what, "exit") == 0 && count > 1) {
     return atoi(arguments[1]);
   } else {

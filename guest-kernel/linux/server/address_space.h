@@ -100,6 +100,9 @@ class AddressSpace {
   // Adds a page for one more thread's shim (shim::ThreadPage). ENOMEM.
   Result<void> add_thread_page(std::uint64_t address);
 
+  // Adds the memory at shim::kReadAheadBuffer; a child of fork(2) has none. ENOMEM.
+  Result<void> add_read_ahead_buffer();
+
   FaultOutcome handle_fault(std::uint64_t address, Access access);
 
   // The server's view of the bytes from `address` on, `size` at most, as many as are contiguous and

@@ -49,4 +49,14 @@ Result<void> AddressSpace::add_thread_page(std::uint64_t address) {
   return add_memory(page);
 }
 
+Result<void> AddressSpace::add_read_ahead_buffer() {
+  Segment buffer;
+  buffer.start = shim::kReadAheadBuffer;
+  buffer.end = buffer.start + shim::kReadAheadSize;
+  buffer.protection = kProtectReadWrite;
+  buffer.use = SegmentUse::kShim;
+  buffer.fork_rule = ForkRule::kOmit;
+  return add_memory(buffer);
+}
+
 }  // namespace linux_server

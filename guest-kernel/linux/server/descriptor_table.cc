@@ -7,6 +7,7 @@
 
 #include "guest-kernel/linux/server/memory_share.h"
 #include "guest-kernel/linux/server/node_extras.h"
+#include "guest-kernel/linux/server/process_memory.h"
 
 namespace linux_server {
 namespace {
@@ -27,12 +28,14 @@ DescriptorTable::~DescriptorTable() {
 }
 
 void DescriptorTable::publish(shim::ProcessPage* page) {
+  read_ahead_.end();
   if (page_ != nullptr) {
     std::memset(page_->descriptor_kinds, 0, sizeof(page_->descriptor_kinds));
   }
   page_ = may_publish_ ? page : nullptr;
   if (page != nullptr) {
     std::memset(page->descriptor_kinds, 0, sizeof(page->descriptor_kinds));
+    page->read_ahead = 0;
   }
   const auto known = std::min<std::uint64_t>(capacity_, shim::kKnownDescriptors);
   for (std::uint32_t number = 0; page_ != nullptr && number < known; ++number) {
@@ -52,10 +55,26 @@ void DescriptorTable::publish_one(std::uint32_t number) {
   }
 }
 
+void DescriptorTable::read_ahead(std::uint64_t descriptor, ProcessMemory& memory,
+                                 std::uint64_t size) {
+  const auto known = std::min<std::uint64_t>(capacity_, shim::kKnownDescriptors);
+  if (page_ == nullptr || page_ != memory.shim_page || descriptor >= known ||
+      !entries_[descriptor].file) {
+    return;
+  }
+  const auto number = static_cast<std::uint32_t>(descriptor);
+  if (read_ahead_.offer(*entries_[number].file, number, memory, size)) {
+    page_->descriptor_kinds[number] |= shim::kIsReadAhead;
+  }
+}
+
 void DescriptorTable::drop(std::uint32_t number) {
   Entry& entry = entries_[number];
   if (!entry.file) {
     return;
+  }
+  if (read_ahead_.is_for(number)) {
+    read_ahead_.end();
   }
   if (NodeExtras* extras = entry.file->node().extras(); extras != nullptr) {
     extras->locks.release(this);

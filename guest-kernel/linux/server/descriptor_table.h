@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "guest-kernel/linux/server/file.h"
+#include "guest-kernel/linux/server/read_ahead.h"
 #include "guest-kernel/linux/shim/layout.h"
 #include "guest-kernel/linux/shim/limits.h"
 
@@ -45,6 +46,9 @@ class DescriptorTable : public Counted {
   // cleared. Null: no page. One that processes share without sharing memory is never published.
   void publish(shim::ProcessPage* page);
   void never_publish();
+  // A program has read `size` bytes, all it wanted, by `descriptor`: its shim may get more of them.
+  // `memory`: where it runs.
+  void read_ahead(std::uint64_t descriptor, ProcessMemory& memory, std::uint64_t size);
 
  private:
   struct Entry {
@@ -65,6 +69,7 @@ class DescriptorTable : public Counted {
   std::uint32_t first_free_ = 0;  // all below are in use
   bool may_publish_ = true;
   shim::ProcessPage* page_ = nullptr;
+  ReadAhead read_ahead_;
 };
 
 }  // namespace linux_server

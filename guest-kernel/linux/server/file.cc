@@ -12,6 +12,7 @@
 #include "guest-kernel/linux/server/notify.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/process.h"
+#include "guest-kernel/linux/server/read_ahead.h"
 #include "guest-kernel/linux/server/root_archive.h"
 
 namespace linux_server {
@@ -29,7 +30,10 @@ constexpr std::size_t kEntryHeader = offsetof(DirectoryEntry, name);
 }  // namespace
 
 File::File(Node& node, std::uint32_t flags) : node_(&node), flags_(flags) {
-  node.writers += may_write() ? 1 : 0;
+  if (may_write()) {
+    ++node.writers;
+    ReadAhead::end_all_of(node);
+  }
 }
 
 File::~File() {
@@ -46,6 +50,26 @@ File::~File() {
     extras->locks.release(this);
   }
   notify(*node_, may_write() ? NodeEvent::kClosedWritten : NodeEvent::kClosedUnwritten);
+}
+
+std::uint64_t File::position() const {
+  if (read_ahead_ != nullptr) {
+    read_ahead_->end();
+  }
+  return position_;
+}
+
+void File::set_position(std::uint64_t position) {
+  move_on(position);
+  reads_in_row_ = 0;
+}
+
+void File::move_on(std::uint64_t position) {
+  if (read_ahead_ != nullptr) {
+    read_ahead_->end();
+  }
+  position_ = position;
+  ++reads_in_row_;
 }
 
 bool File::is_path_only() const {
@@ -146,7 +170,7 @@ std::int64_t DirectoryFile::list(Task& task, const UserBuffer& buffer) {
   }
   std::uint64_t used = 0;
   DirectoryItem item;
-  while (next_item(node(), position, &process, item)) {
+  while (next_item(node(), position(), &process, item)) {
     DirectoryEntry record = {};
     const std::size_t size = (kEntryHeader + item.name.size() + 1 + 7) & ~std::size_t{7};
     if (size > buffer.size() - used) {
@@ -162,7 +186,7 @@ std::int64_t DirectoryFile::list(Task& task, const UserBuffer& buffer) {
       return used != 0 ? static_cast<std::int64_t>(used) : -EFAULT;
     }
     used += size;
-    position = item.position;
+    set_position(item.position);
   }
   return static_cast<std::int64_t>(used);
 }

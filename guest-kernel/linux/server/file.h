@@ -12,6 +12,7 @@ namespace linux_server {
 
 class InotifyFile;
 class FileWatch;
+class ReadAhead;
 struct Task;
 class WaitQueue;
 
@@ -59,7 +60,16 @@ class File : public Counted, public Charged<open_files_share> {
   // O_PATH: it only stands for a place.
   bool is_path_only() const;
 
-  std::uint64_t position = 0;
+  // Where the next read or write without an offset is. Each ends what a shim reads ahead.
+  std::uint64_t position() const;
+  void set_position(std::uint64_t position);
+  // A read has come to `position`; the next one may go on there.
+  void move_on(std::uint64_t position);
+  // How many reads have come so far one after the other.
+  unsigned reads_in_row() const { return reads_in_row_; }
+  bool is_read_ahead() const { return read_ahead_ != nullptr; }
+  void set_read_ahead(ReadAhead* read_ahead) { read_ahead_ = read_ahead; }
+
   // An InputSignal; null: nobody has named an owner or wants signals.
   Reference<Counted> input_signal;
 
@@ -97,7 +107,10 @@ class File : public Counted, public Charged<open_files_share> {
   friend class FileWatch;
 
   Reference<Node> node_;
+  std::uint64_t position_ = 0;
+  ReadAhead* read_ahead_ = nullptr;  // the one that has the position
   std::uint32_t flags_;
+  unsigned reads_in_row_ = 0;
   FileWatch* first_watch_ = nullptr;
 };
 

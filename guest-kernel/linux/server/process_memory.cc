@@ -159,6 +159,15 @@ Result<void> ProcessMemory::find_shim_page() {
   return {};
 }
 
+std::span<std::byte> ProcessMemory::read_ahead_buffer() {
+  if (read_ahead_buffer_.empty() && memory_pool().is_plentiful(shim::kReadAheadSize) &&
+      space_.add_read_ahead_buffer()) {
+    const auto window = space_.window(shim::kReadAheadBuffer, shim::kReadAheadSize, Access::kWrite);
+    read_ahead_buffer_ = window ? *window : std::span<std::byte>();
+  }
+  return read_ahead_buffer_;
+}
+
 void ProcessMemory::publish_system_name() {
   if (shim_page != nullptr) {
     std::memcpy(shim_page->system_name, &system_name(), sizeof(shim_page->system_name));

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "guest-kernel/lib/system_call.h"
 #include "guest-kernel/linux/server/address_space.h"
@@ -50,6 +52,10 @@ class ProcessMemory : public Counted {
   // Sets shim_page to this space's own after it was copied.
   Result<void> find_shim_page();
 
+  // The server's view of what is at shim::kReadAheadBuffer, made when it is first wanted. Empty:
+  // there is not much memory left.
+  std::span<std::byte> read_ahead_buffer();
+
   // Tells the shim where the heap ends.
   void publish_heap();
   // Tells it what uname(2) says.
@@ -75,6 +81,7 @@ class ProcessMemory : public Counted {
   bool native_;
   AddressSpace space_;
   GrowingArray<std::uint64_t> free_thread_pages_;
+  std::span<std::byte> read_ahead_buffer_;
   std::uint64_t next_thread_page_ = shim::kThreadPages;
 };
 

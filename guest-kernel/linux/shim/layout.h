@@ -5,7 +5,7 @@
 #include "guest-kernel/abi/layout.h"
 
 // Where things lie in a Linux process, and what its shim and the server keep in its pages. The shim
-// trusts these pages; the server never reads them back.
+// trusts these pages; what the server reads back it takes as a wish of the process's.
 namespace shim {
 
 // The shim's code: read and execute. Behind it lies the vDSO, one page, which is the application's
@@ -33,6 +33,11 @@ inline constexpr std::uint64_t kServerPort = 2;
 inline constexpr std::uint64_t kThreadPages = kCode + 0x10'0000;
 inline constexpr std::uint64_t kMaximumThreadPages = 4096;
 
+// Behind them, bytes of a file that the process is about to read.
+inline constexpr std::uint64_t kReadAheadBuffer =
+    kThreadPages + kMaximumThreadPages * abi::kPageSize;
+inline constexpr std::uint64_t kReadAheadSize = 128 * 1024;
+
 // As many domains of Linux programs there may be.
 inline constexpr std::uint64_t kMaximumProcessMemories = 1024;
 
@@ -55,11 +60,40 @@ inline constexpr std::int64_t kRestartUnlessHandled = -514;
 enum DescriptorKind : std::uint8_t {
   kReadsNothing = 1,  // /dev/null
   kReadsZeroes = 2,
-  kSwallows = 4,  // what is written goes nowhere
+  kSwallows = 4,     // what is written goes nowhere
+  kIsReadAhead = 8,  // ProcessPage::read_ahead may be about it
 };
 
 // Of as many descriptors.
 inline constexpr std::uint64_t kKnownDescriptors = 1024;
+
+// How far a process has come in its read-ahead buffer. The shim takes bytes by moving the position
+// with a compare-and-swap after it has copied them; the server ends it by an exchange with 0.
+struct ReadAheadState {
+  static constexpr unsigned kSizeBits = 20;
+  static constexpr unsigned kDescriptorBits = 10;
+  static constexpr std::uint64_t kSizeMask = (1 << kSizeBits) - 1;
+  static constexpr std::uint64_t kDescriptorMask = kKnownDescriptors - 1;
+
+  constexpr ReadAheadState(std::uint64_t position_, std::uint64_t end_, std::uint64_t descriptor_,
+                           std::uint64_t generation_)
+      : position(position_), end(end_), descriptor(descriptor_), generation(generation_) {}
+  constexpr explicit ReadAheadState(std::uint64_t word)
+      : position(word & kSizeMask),
+        end(word >> kSizeBits & kSizeMask),
+        descriptor(word >> 2 * kSizeBits & kDescriptorMask),
+        generation(word >> (2 * kSizeBits + kDescriptorBits)) {}
+  constexpr std::uint64_t word() const {
+    return position | end << kSizeBits | descriptor << 2 * kSizeBits |
+           generation << (2 * kSizeBits + kDescriptorBits);
+  }
+
+  std::uint64_t position;    // of the next byte in the buffer; the word's low bits
+  std::uint64_t end;         // of the bytes in the buffer
+  std::uint64_t descriptor;  // through which they are read
+  std::uint64_t generation;  // of the buffer's contents
+};
+static_assert(kReadAheadSize <= ReadAheadState::kSizeMask);
 
 // The first of a process's pages. The server writes it; what it reads back harms nobody else.
 struct ProcessPage {
@@ -75,7 +109,8 @@ struct ProcessPage {
   std::uint32_t vector_size;  // of XSAVE's area; 0: FXSAVE
   std::uint32_t reserved2;
   std::uint32_t executable_size;
-  char executable[512];  // what /proc/self/exe leads to; empty: too long
+  char executable[512];      // what /proc/self/exe leads to; empty: too long
+  std::uint64_t read_ahead;  // ReadAheadState::word(); 0: there is none
   // Of each descriptor, which of DescriptorKind hold; nothing: the server knows.
   std::uint8_t descriptor_kinds[kKnownDescriptors];
 };

@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/path.h"
 #include "guest-kernel/linux/server/process.h"
+#include "guest-kernel/linux/server/process_memory.h"
 #include "tests/guest-kernel/linux/test_memory.h"
 
 namespace linux_server {
@@ -55,6 +56,12 @@ void set_file_time(std::int64_t time) {
 
 Result<Reference<File>> open_special(Node& /*node*/, std::uint32_t /*flags*/, Process& /*opener*/) {
   return fail(ENXIO);
+}
+bool is_mapped_writable(const Node& /*file*/) {
+  return false;
+}
+std::span<std::byte> ProcessMemory::read_ahead_buffer() {
+  return {};
 }
 bool may_search(const Process& /*process*/, const Node& /*directory*/) {
   return true;

@@ -60,7 +60,7 @@ std::int64_t copy(Task& task, File& from, std::uint64_t from_offset, File& to,
 // An offset that a program gives by address, or the file's own. EFAULT, EINVAL.
 Result<std::uint64_t> read_offset(Task& task, std::uint64_t address, const File& file) {
   if (address == 0) {
-    return file.position;
+    return file.position();
   }
   const auto offset = task.process->space().read_value<std::uint64_t>(address);
   if (!offset) {
@@ -72,7 +72,7 @@ Result<std::uint64_t> read_offset(Task& task, std::uint64_t address, const File&
 // Moves it on. Returns a negative errno or 0.
 std::int64_t advance(Task& task, std::uint64_t address, File& file, std::uint64_t to) {
   if (address == 0) {
-    file.position = to;
+    file.set_position(to);
     return 0;
   }
   return task.process->space().write_value(address, to) ? 0 : -EFAULT;

@@ -208,7 +208,7 @@ std::int64_t call_ioctl(Task& task) {
       if (file->node().type() == kRegularFile && file->is_seekable()) {
         const std::uint64_t size = file->size();
         const auto rest = static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(size - std::min(size, file->position), 0x7fff'ffff));
+            std::min<std::uint64_t>(size - std::min(size, file->position()), 0x7fff'ffff));
         return task.process->space().write_value(task.arguments[2], rest) ? 0 : -EFAULT;
       }
       return file->control(task, request, task.arguments[2]);

@@ -36,7 +36,7 @@ bool may_transfer(const File& file, Direction direction) {
 std::uint64_t start_of_transfer(const File& file, Direction direction, const Position& position) {
   const bool appends = direction == Direction::kWrite && file.is_seekable() &&
                        (position.at_end || (file.flags() & O_APPEND) != 0);
-  return appends ? file.size() : position.is_given ? position.offset : file.position;
+  return appends ? file.size() : position.is_given ? position.offset : file.position();
 }
 
 // How many bytes may be transferred as far as RLIMIT_FSIZE goes.
@@ -59,7 +59,8 @@ std::int64_t transfer(Task& task, File& file, const UserBuffer& buffer, Directio
   const std::int64_t done = reading ? file.read(task, buffer, at) : file.write(task, buffer, at);
   if (done > 0) {
     if (!position.is_given && seekable) {
-      file.position = at + static_cast<std::uint64_t>(done);
+      const std::uint64_t end = at + static_cast<std::uint64_t>(done);
+      reading ? file.move_on(end) : file.set_position(end);
     }
     if (!reading) {
       drop_set_ids(task, file.node());
@@ -124,7 +125,12 @@ Position at(std::uint64_t offset) {
 }
 
 std::int64_t call_read(Task& task) {
-  return transfer_one(task, Direction::kRead);
+  const std::int64_t done = transfer_one(task, Direction::kRead);
+  if (done > 0 && static_cast<std::uint64_t>(done) == task.arguments[2]) {
+    task.process->descriptors().read_ahead(task.arguments[0], task.process->memory(),
+                                           task.arguments[2]);
+  }
+  return done;
 }
 std::int64_t call_write(Task& task) {
   return transfer_one(task, Direction::kWrite);
@@ -178,7 +184,7 @@ std::int64_t seek_extent(File& file, std::int64_t offset, SeekTarget target) {
   if (target == SeekTarget::kData && found >= size) {
     return -ENXIO;
   }
-  file.position = found;
+  file.set_position(found);
   return static_cast<std::int64_t>(found);
 }
 
@@ -205,7 +211,7 @@ std::int64_t call_seek(Task& task) {
     case SEEK_SET:
       break;
     case SEEK_CUR:
-      base = static_cast<std::int64_t>(file->position);
+      base = static_cast<std::int64_t>(file->position());
       break;
     case SEEK_END:
       base = static_cast<std::int64_t>(file->size());
@@ -221,7 +227,7 @@ std::int64_t call_seek(Task& task) {
   if (__builtin_add_overflow(base, offset, &result) || result < 0) {
     return -EINVAL;
   }
-  file->position = static_cast<std::uint64_t>(result);
+  file->set_position(static_cast<std::uint64_t>(result));
   return result;
 }
 

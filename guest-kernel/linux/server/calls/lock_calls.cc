@@ -31,7 +31,7 @@ Result<RecordLock> range_of(const UserLock& lock, const File& file) {
     case SEEK_SET:
       break;
     case SEEK_CUR:
-      start = static_cast<std::int64_t>(file.position);
+      start = static_cast<std::int64_t>(file.position());
       break;
     case SEEK_END:
       start = static_cast<std::int64_t>(file.size());

@@ -80,7 +80,7 @@ Result<SpliceEnd> find_end(Task& task, std::uint64_t descriptor, std::uint64_t o
   }
   end.pipe = as_pipe(end.file.get());
   end.offset_address = offset_address;
-  end.offset = end.file->position;
+  end.offset = end.file->position();
   return end;
 }
 
@@ -106,7 +106,7 @@ std::int64_t finish_offset(Task& task, SpliceEnd& end, std::int64_t count) {
     return task.process->space().write_value(end.offset_address, offset) ? count : -EFAULT;
   }
   if (end.file->is_seekable()) {
-    end.file->position = offset;
+    end.file->set_position(offset);
   }
   return count;
 }

@@ -65,10 +65,10 @@ class DiskOpenFile : public File {
     return done;
   }
   std::int64_t write_bytes(Task& task, std::span<const std::byte> bytes) override {
-    const std::uint64_t at = (flags() & O_APPEND) != 0 ? file_.size() : position;
+    const std::uint64_t at = (flags() & O_APPEND) != 0 ? file_.size() : position();
     const std::int64_t done = write_bytes_at(task, bytes, at);
     if (done > 0) {
-      position = at + static_cast<std::uint64_t>(done);
+      set_position(at + static_cast<std::uint64_t>(done));
     }
     return done;
   }

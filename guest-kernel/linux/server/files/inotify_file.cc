@@ -11,6 +11,7 @@
 
 #include "guest-kernel/linux/server/node_extras.h"
 #include "guest-kernel/linux/server/process.h"
+#include "guest-kernel/linux/server/read_ahead.h"
 
 namespace linux_server {
 namespace {
@@ -76,6 +77,7 @@ void InotifyFile::end_watch(Watch& watch) {
 }
 
 std::int64_t InotifyFile::add_watch(Node& node, std::uint32_t mask) {
+  ReadAhead::end_all();
   NodeExtras* extras = node.make_extras();
   if (extras == nullptr) {
     return -ENOMEM;

@@ -188,7 +188,7 @@ class DescriptorText : public Node {
 
  private:
   void write(guest::TextWriter& text, const File& file) const {
-    text.text("pos:\t").decimal(file.position).text("\nflags:\t0");
+    text.text("pos:\t").decimal(file.position()).text("\nflags:\t0");
     const Process* process = server().find_process(id_);
     const std::uint32_t flags =
         file.flags() | (process != nullptr && process->has_memory() &&

@@ -8,6 +8,7 @@
 #include "guest-kernel/linux/server/files/tmpfs.h"
 #include "guest-kernel/linux/server/memory_pool.h"
 #include "guest-kernel/linux/server/notify.h"
+#include "guest-kernel/linux/server/read_ahead.h"
 
 // The bytes of a file in memory.
 namespace linux_server {
@@ -173,6 +174,7 @@ void TmpfsFile::clear(std::uint64_t offset, std::uint64_t size) {
 }
 
 Result<void> TmpfsFile::truncate(std::uint64_t size) {
+  ReadAhead::end_all_of(*this);
   if (size > kMaximumSize) {
     return fail(EFBIG);
   }
@@ -262,10 +264,10 @@ std::int64_t TmpfsOpenFile::write(Task& /*task*/, const UserBuffer& buffer, std:
   return file_.write(buffer, offset);
 }
 std::int64_t TmpfsOpenFile::write_bytes(Task& task, std::span<const std::byte> bytes) {
-  const std::uint64_t at = (flags() & O_APPEND) != 0 ? file_.size() : position;
+  const std::uint64_t at = (flags() & O_APPEND) != 0 ? file_.size() : position();
   const std::int64_t done = write_bytes_at(task, bytes, at);
   if (done > 0) {
-    position = at + static_cast<std::uint64_t>(done);
+    set_position(at + static_cast<std::uint64_t>(done));
   }
   return done;
 }

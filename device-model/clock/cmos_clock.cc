@@ -81,7 +81,9 @@ CmosClock::CmosClock(ClockHost& host) : host_(host) {
   show(seen_);
 }
 
-std::int64_t CmosClock::time() const { return bounded_sum(host_.real_time(), distance_); }
+std::int64_t CmosClock::time() const {
+  return bounded_sum(host_.real_time(), distance_);
+}
 
 bool CmosClock::stands() const {
   return (registers_[kB] & kSet) != 0 || (registers_[kA] & kDividerHeld) == kDividerHeld;

@@ -56,7 +56,7 @@ class CmosClock final : public vmm::BusDevice, public vmm::Stateful {
  private:
   // True while a guest sets the time, or holds the divider: the clock stands still.
   bool stands() const;
-  std::int64_t time() const;  // The guest's, ns since 1970.
+  std::int64_t time() const;    // The guest's, ns since 1970.
   std::int64_t period() const;  // Of periodic interrupts, ns; 0: there are none.
   std::optional<std::int64_t> next_alarm(std::int64_t after) const;
 

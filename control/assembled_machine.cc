@@ -318,6 +318,16 @@ Result<void> AssembledMachine::add_machine_control(const proto::Device& device) 
     return fail("a machine has one machine control");
   }
   vmm::Machine& machine = *machine_;
+  std::function<void()> button_pressed;
+  if (device.machine_control().power_button()) {
+    auto line = machine.make_interrupt_line(device.gsi());
+    if (!line) {
+      return std::unexpected(line.error());
+    }
+    button_pressed = [line = std::shared_ptr<vmm::InterruptLine>(std::move(*line))] {
+      line->trigger();
+    };
+  }
   machine_control_ = std::make_unique<vmm::MachineControl>(vmm::MachineControl::Handlers{
       .power_off =
           [&machine](std::uint8_t exit_code) {
@@ -327,9 +337,18 @@ Result<void> AssembledMachine::add_machine_control(const proto::Device& device) 
       .reset =
           [&machine] {
             machine.stop({.kind = vmm::StopReason::Kind::kResetRequested, .detail = {}});
-          }});
+          },
+      .button_pressed = std::move(button_pressed)});
   return machine_->mmio_bus().insert(device.address(), vmm::MachineControl::kSize,
                                      *machine_control_);
+}
+
+Result<void> AssembledMachine::press_power_button() {
+  if (machine_->state() != vmm::MachineState::kRunning) {
+    return fail("the device does not run");
+  }
+  return machine_control_ ? machine_control_->press_power_button()
+                          : fail("the machine has no machine control, and so no power button");
 }
 
 Result<void> AssembledMachine::load(const proto::Configuration& configuration) {

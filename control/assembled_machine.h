@@ -67,6 +67,7 @@ class AssembledMachine final : public DeviceMachine {
   // must be discarded then.
   Result<void> restore_devices(std::span<const std::byte> state);
   Result<void> set_balloon(std::uint64_t bytes) override;
+  Result<void> press_power_button() override;
 
   // Without the milestones while it runs.
   ensemble::vmm::v1::Measurements measure(

@@ -136,10 +136,12 @@ Result<void> ConsoleSession::handle_signals() {
         }
       }
     } else {
-      if (end_.signal_number == 0) {
+      const bool first = end_.signal_number == 0;
+      if (first) {
         end_.signal_number = signal_number;
       }
-      request_stop();
+      request_stop(first && signal_number == SIGTERM ? power_off_patience_
+                                                     : std::chrono::milliseconds{});
     }
   }
   return {};
@@ -287,14 +289,15 @@ void ConsoleSession::give_up_output() {
   to_output_.clear();
 }
 
-void ConsoleSession::request_stop() {
-  if (stop_deadline_) {
+void ConsoleSession::request_stop(std::chrono::milliseconds patience) {
+  if (stop_deadline_ && !may_power_off_) {
     return;
   }
-  stop_deadline_ = Clock::now() + kStopTimeout;
+  may_power_off_ = !stop_deadline_ && patience.count() > 0;
+  stop_deadline_ = Clock::now() + patience + kStopTimeout;
   proto::Request request;
   request.set_id(UINT64_MAX);
-  request.mutable_stop();
+  request.mutable_stop()->set_patience_ms(static_cast<std::uint32_t>(patience.count()));
   // A process that is gone needs no stop; its end is seen on the socket.
   (void)write_message(child_.control(), request);
 }

@@ -39,6 +39,12 @@ class ConsoleSession {
   explicit ConsoleSession(VmmChild& child);
   ~ConsoleSession();
 
+  // Has the first SIGTERM press the power button of the machine, and wait so long for the guest to
+  // power off, before it is stopped. Another signal stops it at once.
+  void set_power_off_patience(std::chrono::milliseconds patience) {
+    power_off_patience_ = patience;
+  }
+
   // Returns once the device's process has stopped the machine and all its output is written.
   Result<End> run();
 
@@ -58,7 +64,7 @@ class ConsoleSession {
   void suspend();
   void handle_keys(std::string_view typed);
   void handle_message(const ensemble::vmm::v1::FromVmm& message);
-  void request_stop();
+  void request_stop(std::chrono::milliseconds patience = {});
   void tell_size();
   void give_up_output();
 
@@ -76,6 +82,8 @@ class ConsoleSession {
   bool control_open_ = true;
   bool console_open_ = true;
   bool output_open_ = true;
+  std::chrono::milliseconds power_off_patience_{0};
+  bool may_power_off_ = false;  // It has been asked to, and not been stopped yet.
   std::optional<Clock::time_point> stop_deadline_;
   End end_;
 };

@@ -287,7 +287,10 @@ Result<void> add_devices(proto::Configuration& configuration, device::MachineDes
   proto::Device& control = *configuration.add_devices();
   control.set_name("machine-control");
   control.set_address(device::kMachineControlAddress);
-  control.mutable_machine_control();
+  if (machine.power_button) {
+    control.set_gsi(machine.power_button->gsi);
+  }
+  control.mutable_machine_control()->set_power_button(machine.power_button.has_value());
 
   VirtioPlaces places(configuration, machine);
   proto::VirtioConsole& console = *places.add("console", kVirtioConsoleId).mutable_virtio_console();
@@ -451,6 +454,9 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
   const auto network = choose_network(options, *as_linux, profile);
   if (!network) {
     return std::unexpected(network.error());
+  }
+  if (*as_linux && options.power == device::PowerControl::kMachineControl) {
+    machine.power_button = {.address = device::kPowerButtonAddress, .gsi = device::kPowerButtonGsi};
   }
   if (done) {
     done = add_devices(configuration, machine, options, *as_linux, *network);

@@ -35,6 +35,9 @@ class DeviceMachine {
   // What a hand does to the device. The Error says why it cannot be done, field and range included.
   virtual Result<void> send_input(const ensemble::vmm::v1::SendInput& input) = 0;
 
+  // Presses the power button and lets it go. The Error says why that cannot be done.
+  virtual Result<void> press_power_button() = 0;
+
   // Has the guest do without so much memory, as far as it can. The Error says why it cannot be
   // asked.
   virtual Result<void> set_balloon(std::uint64_t bytes) = 0;

@@ -123,7 +123,7 @@ Result<void> DeviceProcess::run() {
 }
 
 void DeviceProcess::request_stop() {
-  loop_->post([this] { (void)stop(); });
+  loop_->post([this] { (void)stop({}); });
 }
 
 void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
@@ -146,7 +146,7 @@ void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
       done = with_machine(&DeviceMachine::resume);
       break;
     case proto::Request::kStop:
-      done = stop();
+      done = stop(std::chrono::milliseconds(request.stop().patience_ms()));
       break;
     case proto::Request::kReset:
       done = reset();
@@ -170,6 +170,9 @@ void DeviceProcess::obey(FramedSocket& link, const proto::Request& request) {
       break;
     case proto::Request::kSetBalloon:
       done = set_balloon(request.set_balloon().bytes());
+      break;
+    case proto::Request::kPressPowerButton:
+      done = press_power_button();
       break;
     case proto::Request::kAttachConsole:
       attach_console(link, std::move(answer));
@@ -273,10 +276,22 @@ Result<void> DeviceProcess::set_balloon(std::uint64_t bytes) {
   return set;
 }
 
-Result<void> DeviceProcess::stop() {
+Result<void> DeviceProcess::press_power_button() {
+  return machine_ ? machine_->press_power_button() : fail("the device is not configured");
+}
+
+Result<void> DeviceProcess::stop(std::chrono::milliseconds patience) {
   stop_requested_ = true;
   if (ending_) {
     return {};  // There may be no machine any more.
+  }
+  if (started_ && patience.count() > 0 && press_power_button()) {
+    auto timer = LoopTimer::create(*loop_, [this] { (void)stop({}); });
+    if (timer) {
+      stop_timer_ = std::move(*timer);
+      stop_timer_->set(patience);
+      return {};
+    }
   }
   if (started_) {
     machine_->stop({.kind = vmm::StopReason::Kind::kStoppedFromOutside, .detail = {}});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "control/controllers.h"
 #include "control/device_machine.h"
 #include "control/ensemble/vmm/v1/vmm.pb.h"
+#include "control/loop_timer.h"
 #include "vmm/error.h"
 #include "vmm/event_loop.h"
 #include "vmm/file_descriptor.h"
@@ -54,7 +56,8 @@ class DeviceProcess {
   Result<void> with_machine(Result<void> (DeviceMachine::*action)());
   Result<void> resize_console(const ensemble::vmm::v1::ConsoleSize& size);
   Result<void> set_balloon(std::uint64_t bytes);
-  Result<void> stop();
+  Result<void> stop(std::chrono::milliseconds patience);
+  Result<void> press_power_button();
   Result<void> make_machine();
   Result<void> make_agent_port();
   void machine_stopped(const vmm::StopReason& reason);
@@ -73,7 +76,8 @@ class DeviceProcess {
   std::unique_ptr<DeviceMachine> machine_;
   bool started_ = false;  // Once, in this process; a reset does not change it.
   bool ending_ = false;
-  bool stop_requested_ = false;  // A reset does not start the machine again.
+  bool stop_requested_ = false;            // A reset does not start the machine again.
+  std::unique_ptr<LoopTimer> stop_timer_;  // Of a guest that is to power off by itself.
   std::optional<Error> protocol_error_;
 };
 

@@ -27,6 +27,9 @@ namespace {
 
 namespace proto = ensemble::vmm::v1;
 
+// How long a guest with a power button may take to power off after SIGTERM.
+constexpr std::chrono::seconds kPowerOffPatience{10};
+
 constexpr int kSignalExitBase = 128;
 
 // With one plain warning where the choice is not the one that people expect.
@@ -244,6 +247,11 @@ Result<int> run_device(const RunOptions& options) {
   configuration->set_started_at_ns(child->started_at_ns());
 
   ConsoleSession session(*child);
+  for (const proto::Device& each : configuration->devices()) {
+    if (each.machine_control().power_button()) {
+      session.set_power_off_patience(kPowerOffPatience);
+    }
+  }
   Result<ConsoleSession::End> end = std::unexpected(Error(""));
   // A process that ended before it read this has told why, or its exit status does.
   if (auto sent = send_start(*child, *configuration); !sent) {

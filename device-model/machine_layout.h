@@ -20,6 +20,8 @@ inline constexpr std::uint64_t kSleepStatusAddress = kMachineControlAddress + 0x
 inline constexpr std::uint64_t kResetAddress = kMachineControlAddress + 0x32;
 inline constexpr std::uint8_t kSleepTypeOff = 5;  // The value for S5 in the sleep control register.
 inline constexpr std::uint8_t kResetValue = 1;
+inline constexpr std::uint64_t kPowerButtonAddress = kMachineControlAddress + 0x33;
+inline constexpr std::uint32_t kPowerButtonGsi = 9;
 
 inline constexpr std::uint64_t kLocalApicAddress = 0xFEE0'0000;
 // Where no machine control is; docs/machine.md.

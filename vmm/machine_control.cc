@@ -21,6 +21,8 @@ constexpr uint32_t kReset = 0x7777;
 // 4.8.3.7).
 constexpr uint64_t kSleepControl = 0x30;
 constexpr uint64_t kResetControl = 0x32;
+// The event register of the power button: 1 after a press, until it is written.
+constexpr uint64_t kPowerButton = 0x33;
 constexpr uint8_t kSleepEnable = 1 << 5;
 constexpr uint8_t kSleepTypeShift = 2;
 constexpr uint8_t kSleepTypeMask = 7;
@@ -28,6 +30,7 @@ constexpr uint8_t kSleepTypeOff = 5;
 constexpr uint8_t kResetNow = 1;
 
 constexpr uint32_t kVersionWithMissedCalls = 2;
+constexpr uint32_t kVersionWithPowerButton = 3;
 
 }  // namespace
 
@@ -35,8 +38,20 @@ std::optional<uint64_t> MachineControl::milestone(Milestone which) const {
   return milestones_[static_cast<size_t>(which)].value;
 }
 
-void MachineControl::read(uint64_t, std::span<std::byte> data) {
+void MachineControl::read(uint64_t offset, std::span<std::byte> data) {
   std::memset(data.data(), 0, data.size());
+  if (offset == kPowerButton && data.size() == 1 && pressed_) {
+    data[0] = std::byte{1};
+  }
+}
+
+Result<void> MachineControl::press_power_button() {
+  if (!handlers_.button_pressed) {
+    return fail("the machine has no power button: machines whose kernel is Linux on KVM have one");
+  }
+  pressed_ = true;
+  handlers_.button_pressed();
+  return {};
 }
 
 void MachineControl::write(uint64_t offset, std::span<const std::byte> data) {
@@ -77,7 +92,9 @@ void MachineControl::write(uint64_t offset, std::span<const std::byte> data) {
 }
 
 void MachineControl::write_acpi(uint64_t offset, uint8_t value) {
-  if (offset == kResetControl && value == kResetNow) {
+  if (offset == kPowerButton) {
+    pressed_ = false;
+  } else if (offset == kResetControl && value == kResetNow) {
     handlers_.reset();
   } else if (offset == kSleepControl && (value & kSleepEnable) != 0 &&
              ((value >> kSleepTypeShift) & kSleepTypeMask) == kSleepTypeOff) {
@@ -120,6 +137,7 @@ Result<void> MachineControl::save(StateWriter& writer) const {
     writer.u32(number);
     writer.u32(count);
   }
+  writer.boolean(pressed_);
   return {};
 }
 
@@ -143,12 +161,14 @@ Result<void> MachineControl::restore(StateReader& reader, uint32_t version) {
       missed_calls[number] = reader.u32();
     }
   }
+  const bool pressed = version >= kVersionWithPowerButton && reader.boolean();
   if (auto finished = reader.finish(); !finished) {
     return finished;
   }
   milestones_ = milestones;
   missed_call_ = missed_call;
   missed_calls_ = std::move(missed_calls);
+  pressed_ = pressed;
   return {};
 }
 

@@ -19,6 +19,8 @@ namespace {
 
 namespace proto = ensemble::vmm::v1;
 
+// How long a guest with a power button may take to power off after a press.
+constexpr std::chrono::seconds kPowerOffPatience{10};
 // How long a process may take to end once its machine is told to stop.
 constexpr std::chrono::seconds kEndPatience{10};
 // How long it may take to make its machine, which reads files of any size.
@@ -221,7 +223,7 @@ void ManagedDevice::stop(Done done) {
     finish(start_waiting_,
            std::unexpected(ApiError(grpc::ABORTED, "DEVICE_STOPPED",
                                     record_.name() + " was stopped while it started")));
-    stop_process();
+    stop_process(state == v1::DEVICE_STATE_RUNNING ? kPowerOffPatience : std::chrono::seconds{});
     return;
   }
   end_waiting_.push_back(std::move(done));
@@ -241,19 +243,21 @@ ApiResult<void> ManagedDevice::forget_restart() {
   return {};
 }
 
-void ManagedDevice::stop_process() {
+void ManagedDevice::stop_process(std::chrono::milliseconds patience) {
   if (!link_) {
     kill_process();
     return;
   }
-  tell(request_of([](proto::Request& request) { request.mutable_stop(); }));
+  proto::Request request;
+  request.mutable_stop()->set_patience_ms(static_cast<std::uint32_t>(patience.count()));
+  tell(request);
   auto timer = LoopTimer::create(surroundings_.loop, [this] {
     spdlog::warn("{}: its process does not stop and is killed", record_.name());
     kill_process();
   });
   if (timer) {
     kill_timer_ = std::move(*timer);
-    kill_timer_->set(kEndPatience);
+    kill_timer_->set(patience + kEndPatience);
   } else {
     kill_process();
   }

@@ -98,7 +98,8 @@ class ManagedDevice {
   void ask_to_start(ensemble::vmm::v1::Configuration configuration);
   void ask_and_become(ensemble::vmm::v1::Request request, v1::DeviceState state, Done done);
   ApiResult<void> forget_restart();
-  void stop_process();
+  // With so much time for a guest that has a power button to power off by itself.
+  void stop_process(std::chrono::milliseconds patience);
 
   // What the process does: managed_device_process.cc.
   Result<void> connect();

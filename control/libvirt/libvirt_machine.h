@@ -58,6 +58,9 @@ class LibvirtMachine final : public DeviceMachine {
   Result<void> set_balloon(std::uint64_t) override {
     return fail("a device on QEMU has no memory balloon");
   }
+  Result<void> press_power_button() override {
+    return fail("a device on QEMU has no power button");
+  }
   ensemble::vmm::v1::Measurements measure(const ensemble::vmm::v1::Configuration&) const override {
     return {};
   }

@@ -27,6 +27,9 @@ struct [[gnu::packed]] RawStatistic {
 };
 static_assert(sizeof(RawStatistic) == 10);
 
+// What is given back to the host with the device lock held; a request more when it is not reached.
+constexpr std::uint64_t kMostBytesPerTurn = 4 << 20;
+
 // Enough for every statistic, and for some that are not known here.
 constexpr std::size_t kMostRawStatistics = 64;
 
@@ -66,18 +69,26 @@ void BalloonDevice::write_configuration(std::uint64_t offset, std::span<const st
 }
 
 void BalloonDevice::queue_notified(std::uint16_t queue) {
-  process_queue(queue, [this, queue](vmm::DescriptorChain chain) {
+  std::uint64_t bytes = 0;
+  process_queue(queue, [this, queue, &bytes](vmm::DescriptorChain chain) {
     if (queue == kInflateQueue) {
+      bytes += kPageBytes * (chain.readable_size() / sizeof(std::uint32_t));
       inflate(chain);
     } else if (queue == statistics_queue()) {
       read_statistics(chain);
       statistics_buffer_ = std::move(chain);
       return true;
     } else if (queue != kDeflateQueue) {
+      bytes += chain.writable_size();
       report(chain);
     }
     this->queue(queue).push(std::move(chain), 0);
-    return true;
+    if (bytes < kMostBytesPerTurn) {
+      return true;
+    }
+    // Others want the device lock; the queue goes on behind them.
+    transport().schedule(queue);
+    return false;
   });
 }
 

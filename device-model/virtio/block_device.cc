@@ -117,6 +117,10 @@ void BlockDevice::reset() {
   for (const auto& worker : workers_) {
     worker->drop_all();
   }
+  // After that, so that the transfers of all queues end side by side.
+  for (const auto& worker : workers_) {
+    worker->wait_until_unused();
+  }
 }
 
 void BlockDevice::save(vmm::StateWriter& writer) const {

@@ -10,6 +10,7 @@ BlockWorker::BlockWorker(const DiskFile& disk, std::string serial, vmm::EventLoo
 
 BlockWorker::~BlockWorker() {
   drop_all();
+  wait_until_unused();
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -34,10 +35,14 @@ void BlockWorker::submit(BlockRequest request) {
 void BlockWorker::drop_all() {
   // Destroyed after the mutex is released.
   std::deque<BlockRequest> dropped;
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   ++epoch_;
   cancelled_ = true;
   dropped.swap(waiting_);
+}
+
+void BlockWorker::wait_until_unused() {
+  std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !uses_guest_memory_; });
 }
 

@@ -31,9 +31,13 @@ class BlockWorker {
 
   void submit(BlockRequest request);
 
-  // Drops all requests, and returns when no guest memory is in use any more: a transfer under way
-  // ends at its next step. A flush or discard goes on unseen.
+  // Drops all requests: a transfer under way ends at its next step, a flush or discard goes on
+  // unseen. Does not wait.
   void drop_all();
+
+  // Returns when no guest memory is in use any more. Behind drop_all(), with nothing submitted
+  // since.
+  void wait_until_unused();
 
  private:
   // A request and the value of epoch_ when it was taken up.

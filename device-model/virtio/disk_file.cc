@@ -153,12 +153,17 @@ Result<void> DiskFile::flush() const {
 }
 
 Result<void> DiskFile::discard(std::uint64_t offset, std::uint64_t size) const {
+  Result<void> done = punch_hole(offset, size);
+  return !done && done.error().error_number() == EOPNOTSUPP ? Result<void>() : done;
+}
+
+Result<void> DiskFile::punch_hole(std::uint64_t offset, std::uint64_t size) const {
   return allocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
 }
 
 Result<void> DiskFile::write_zeroes(std::uint64_t offset, std::uint64_t size,
                                     bool may_discard) const {
-  if (may_discard && discard(offset, size)) {
+  if (may_discard && punch_hole(offset, size)) {
     return {};
   }
   if (allocate(file_.get(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, size)) {

@@ -35,13 +35,17 @@ class DiskFile {
   // Makes all that was written durable.
   Result<void> flush() const;
 
-  // Gives the space of a range back to the host; it reads as zero afterwards.
+  // Gives the space of a range back to the host, where its file system can: the range reads as zero
+  // then. Elsewhere all stays as it is, as a discard allows (virtio 1.2, section 5.2.6).
   Result<void> discard(std::uint64_t offset, std::uint64_t size) const;
 
   // Makes a range read as zero; `may_discard` allows its space to be given back.
   Result<void> write_zeroes(std::uint64_t offset, std::uint64_t size, bool may_discard) const;
 
  private:
+  // As discard(); an Error where the file system cannot.
+  Result<void> punch_hole(std::uint64_t offset, std::uint64_t size) const;
+
   DiskFile(vmm::FileDescriptor file, std::uint64_t sectors, bool read_only)
       : file_(std::move(file)), sectors_(sectors), read_only_(read_only) {}
 

@@ -206,6 +206,48 @@ TEST_F(VmmProtocolWithKvm, StopsWhenAsked) {
   EXPECT_EQ(child_->wait(), std::nullopt);
 }
 
+TEST_F(VmmProtocolWithKvm, StopsAGuestThatDoesNotHearItsPowerButton) {
+  constexpr std::chrono::milliseconds kPatience{300};
+  const auto stop_patiently = [&] {
+    return with([&](auto& message) {
+      message.mutable_stop()->set_patience_ms(static_cast<std::uint32_t>(kPatience.count()));
+    });
+  };
+  const auto press = [&] {
+    return ask(with([](auto& message) { message.mutable_press_power_button(); }));
+  };
+  EXPECT_THAT(press().failure().message(), HasSubstr("not configured"));
+  proto::Request request = configure("loop");
+  auto& control = *request.mutable_configure()->mutable_configuration()->mutable_devices(1);
+  control.set_gsi(9);
+  control.mutable_machine_control()->set_power_button(true);
+  ASSERT_TRUE(ask(request).has_done());
+  EXPECT_THAT(press().failure().message(), HasSubstr("does not run"));
+  ASSERT_TRUE(ask(start()).has_done());
+  ASSERT_TRUE(console_shows("looping"));
+  EXPECT_TRUE(press().has_done());
+  const auto asked = Clock::now();
+  ASSERT_TRUE(ask(stop_patiently()).has_done());
+  EXPECT_EQ(next_event().state_changed(), proto::STATE_RUNNING);
+  EXPECT_EQ(next_event().stopped().reason(), proto::STOP_REASON_REQUESTED);
+  EXPECT_GE(Clock::now() - asked, kPatience);
+  EXPECT_EQ(child_->wait(), std::nullopt);
+}
+
+TEST_F(VmmProtocolWithKvm, HasNoPatienceWithoutAPowerButton) {
+  ASSERT_TRUE(ask(configure("loop")).has_done());
+  ASSERT_TRUE(ask(start()).has_done());
+  ASSERT_TRUE(console_shows("looping"));
+  EXPECT_THAT(
+      ask(with([](auto& message) { message.mutable_press_power_button(); })).failure().message(),
+      HasSubstr("has no power button"));
+  ASSERT_TRUE(ask(with([](auto& message) {
+                message.mutable_stop()->set_patience_ms(600'000);
+              })).has_done());
+  EXPECT_EQ(next_event().state_changed(), proto::STATE_RUNNING);
+  EXPECT_EQ(next_event().stopped().reason(), proto::STOP_REASON_REQUESTED);
+}
+
 TEST_F(VmmProtocolWithKvm, StopsBeforeItStarted) {
   ASSERT_TRUE(ask(configure("loop")).has_done());
   ASSERT_TRUE(ask(stop()).has_done());

@@ -206,6 +206,53 @@ TEST_F(BalloonDeviceTest, AsksForStatistics) {
   EXPECT_EQ(value(Statistic::kAvailableMemory), std::nullopt);
 }
 
+TEST_F(BalloonDeviceTest, LetsOthersWorkBetweenLargeRequests) {
+  harness_.start(kUsual);
+  std::vector<std::uint32_t> pages(1024);
+  for (std::uint32_t i = 0; i < pages.size(); ++i) {
+    pages[i] = kAnonymous / kPage + i % 256;
+  }
+  harness_.memory().write(kNumbers, std::as_bytes(std::span(pages))).value();
+  for (int i = 0; i < 3; ++i) {
+    harness_.queue(0).offer_chain({{kNumbers, 4096, false}});
+  }
+  harness_.write(Harness::kQueueNotify, 0);
+  bool others = false;
+  harness_.loop().post([&] {
+    others = true;
+    EXPECT_EQ(harness_.queue(0).used_index(), 1) << "one request of 4 MiB in a turn";
+  });
+  harness_.run();
+  EXPECT_TRUE(others);
+  EXPECT_EQ(harness_.queue(0).used_index(), 3);
+}
+
+TEST_F(BalloonDeviceTest, PagesThatWaitAreTakenOnceAfterARestore) {
+  harness_.start(kUsual);
+  const std::vector<std::uint32_t> pages{kAnonymous / kPage, kAnonymous / kPage + 1};
+  harness_.memory().write(kNumbers, std::as_bytes(std::span(pages))).value();
+  fill(kAnonymous, 3 * kPage);
+  harness_.queue(0).offer_chain({{kNumbers, 8, false}});
+  harness_.write(Harness::kQueueNotify, 0);
+  vmm::StateWriter writer;
+  harness_.device().save(writer).value();
+  harness_.write(Harness::kStatus, 0);
+  harness_.run();
+  EXPECT_TRUE(is_full(kAnonymous, 3 * kPage)) << "a reset forgets the notification";
+
+  VirtioMmio* const transport =
+      harness_.bus().attach(std::make_unique<BalloonDevice>(harness_.memory())).value();
+  vmm::StateReader reader(writer.data());
+  ASSERT_TRUE(transport->restore(reader, 0));
+  EXPECT_EQ(harness_.wait_for_used(0).length, 0U);
+  EXPECT_TRUE(is_zero(kAnonymous, 2 * kPage));
+  EXPECT_TRUE(is_full(kAnonymous + 2 * kPage, kPage));
+  fill(kAnonymous, 2 * kPage);
+  harness_.run();
+  EXPECT_TRUE(is_full(kAnonymous, 2 * kPage)) << "once";
+  EXPECT_EQ(harness_.queue(0).used_index(), 1);
+}
+
 TEST_F(BalloonDeviceTest, SavesItsStateAndAsksAgainAfterARestore) {
   harness_.start(kUsual);
   balloon_->set_target(40);

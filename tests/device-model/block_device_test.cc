@@ -1,6 +1,7 @@
 #include "device-model/virtio/block_device.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <cstring>
@@ -356,6 +357,48 @@ TEST_F(BlockDeviceTest, RequestsInFlightAreDoneAgainAfterARestore) {
     harness_.loop().run_once(std::chrono::milliseconds(10)).value();
   }
   EXPECT_EQ(harness_.text(kPayload, 512), std::string(512, 'F'));
+}
+
+// A file system that cannot give space back, mounted on a folder while this exists.
+class RamFileSystem {
+ public:
+  explicit RamFileSystem(std::string folder) : folder_(std::move(folder)) {
+    mounted_ = ::mount("none", folder_.c_str(), "ramfs", 0, nullptr) == 0;
+  }
+  ~RamFileSystem() {
+    if (mounted_) {
+      ::umount2(folder_.c_str(), MNT_DETACH);
+    }
+  }
+  bool mounted() const { return mounted_; }
+
+ private:
+  std::string folder_;
+  bool mounted_ = false;
+};
+
+TEST_F(BlockDeviceTest, DiscardsChangeNothingWhereTheFileSystemCannotDoThem) {
+  const TemporaryFolder place;
+  const RamFileSystem file_system(place.path());
+  if (!file_system.mounted()) {
+    GTEST_SKIP() << "only root may mount a file system";
+  }
+  path_ = place.write("disk.img", disk_image());
+  make_block();
+  const auto set_range = [this](std::uint64_t sector, std::uint32_t count, std::uint32_t flags) {
+    memory().store(kPayload, sector).value();
+    memory().store(kPayload + 8, count).value();
+    memory().store(kPayload + 12, flags).value();
+  };
+  set_range(4, 8, 0);
+  EXPECT_EQ(request(kDiscard, 0, {{kPayload, 16, false}}), kOk);
+  EXPECT_EQ(disk(), disk_image());
+  // What must read as zero does, whatever the file system can.
+  set_range(4, 8, 1);
+  EXPECT_EQ(request(kZeroes, 0, {{kPayload, 16, false}}), kOk);
+  std::string expected = disk_image();
+  expected.replace(std::size_t{4} * 512, std::size_t{8} * 512, std::size_t{8} * 512, '\0');
+  EXPECT_EQ(disk(), expected);
 }
 
 TEST_F(BlockDeviceTest, ADiskOfAnotherSizeIsNotRestored) {

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "device-model/machine_layout.h"
@@ -10,6 +15,34 @@
 
 namespace ensemble::device {
 namespace {
+
+std::string file_text(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Timers of this process that are set to ring.
+int armed_timers() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fdinfo")) {
+    const std::string text = file_text(entry.path());
+    const bool is_timer = text.find("it_value: (") != std::string::npos;
+    count += is_timer && text.find("it_value: (0, 0)") == std::string::npos ? 1 : 0;
+  }
+  return count;
+}
+
+// A number of /proc/thread-self/status.
+std::uint64_t of_this_thread(const std::string& field) {
+  std::istringstream status(file_text("/proc/thread-self/status"));
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(field + ":")) {
+      return std::stoull(line.substr(field.size() + 1));
+    }
+  }
+  ADD_FAILURE() << "no field " << field;
+  return 0;
+}
 
 // A machine without processors that has a board with a motion sensor and a fuel gauge.
 class ChipBoardTest : public testing::Test {
@@ -103,6 +136,41 @@ TEST_F(ChipBoardTest, InterruptsComeByTimersThatOnlyRunWhenAskedFor) {
 
   chip_write(0x68, 0x51, 0x00);
   EXPECT_EQ(loop_->run_once(std::chrono::milliseconds(30)).value(), 0);
+}
+
+TEST_F(ChipBoardTest, ChipsThatNobodyReadsWakeNobody) {
+  PlacedBus all{.name = "i2c1",
+                .address = kI2cAddress + kI2cSize,
+                .gsi = kI2cGsis[1],
+                .clock = 400'000,
+                .chips = {}};
+  std::uint32_t pin = kFirstChipPin + 1;
+  std::uint8_t address = 0x10;
+  for (const ChipModel* model : chip_catalogue()) {
+    all.chips.push_back({.name = std::string(model->name), .model = model, .address = address++});
+    if (model->interrupt != ChipInterrupt::kNone) {
+      all.chips.back().interrupt_pin = pin++;
+    }
+  }
+  ASSERT_GT(all.chips.size(), 10U);
+  const auto added = board_.add_i2c(all, {});
+  ASSERT_TRUE(added) << added.error().message();
+  EXPECT_EQ(armed_timers(), 0);
+  EXPECT_EQ(of_this_thread("Threads"), 1U);
+  const std::uint64_t before = of_this_thread("voluntary_ctxt_switches");
+  EXPECT_EQ(loop_->run_once(std::chrono::seconds(2)).value(), 0);
+  // One to wait, and one at most that the test's own reading of files makes.
+  EXPECT_LE(of_this_thread("voluntary_ctxt_switches") - before, 2U);
+  EXPECT_EQ(armed_timers(), 0);
+
+  // What the count is worth: a sensor whose interrupt is enabled has a timer.
+  chip_write(0x68, 0x40, 0x25);  // At 12.5 Hz: it does not ring before it is seen.
+  chip_write(0x68, 0x7E, 0x11);
+  write(kGpioAddress + kFirstChipPin * 4, 3 << 11);
+  chip_write(0x68, 0x53, 0x0A);
+  chip_write(0x68, 0x56, 0x80);
+  chip_write(0x68, 0x51, 0x10);
+  EXPECT_EQ(armed_timers(), 1);
 }
 
 TEST_F(ChipBoardTest, RefusesWhatCannotBeConnected) {

@@ -315,6 +315,28 @@ TEST_F(NetworkDeviceTest, GoesOnAfterARestore) {
   EXPECT_EQ(harness_.read(Harness::kConfiguration), 0x03020102U);
 }
 
+TEST_F(NetworkDeviceTest, FramesThatWaitAreSentOnceAfterARestore) {
+  start();
+  const std::string bytes = std::string(kHeader, '\0') + frame_of(80);
+  harness_.set_text(kFrames, bytes);
+  for (int i = 0; i < 3; ++i) {
+    transmit_queue().offer_chain({{kFrames, static_cast<std::uint32_t>(bytes.size()), false}});
+  }
+  harness_.write(Harness::kQueueNotify, NetworkDevice::kTransmitQueue);
+  vmm::StateWriter writer;
+  ASSERT_TRUE(harness_.device().save(writer));
+  harness_.write(Harness::kStatus, 0);
+  harness_.run();
+  ASSERT_TRUE(network_->sent.empty()) << "a reset forgets the notification";
+
+  vmm::StateReader reader(writer.data());
+  ASSERT_TRUE(harness_.device().restore(reader, 1));
+  harness_.run();
+  harness_.notify(NetworkDevice::kTransmitQueue);
+  EXPECT_EQ(network_->sent, std::vector<std::string>(3, frame_of(80)));
+  EXPECT_EQ(transmit_queue().used_index(), 3);
+}
+
 TEST_F(NetworkDeviceTest, RefusesAnotherLargestPayload) {
   start();
   vmm::StateWriter writer;

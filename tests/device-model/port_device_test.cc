@@ -377,5 +377,32 @@ TEST_F(PortDeviceTest, ARestoredPortTellsThatTheHostHasGone) {
   EXPECT_TRUE(other.admits);
 }
 
+TEST_F(PortDeviceTest, OutputUnderWayIsReturnedOnceAfterARestore) {
+  open_port();
+  backend_.connect();
+  EXPECT_EQ(heard_since(), "6=1");
+  backend_.room = 3;
+  harness_.set_text(kOutput, "abcdef");
+  vmm::DriverQueue& transmit = harness_.queue(PortDevice::kTransmitQueue);
+  transmit.offer_chain({{kOutput, 6, false}});
+  harness_.notify(PortDevice::kTransmitQueue);
+  ASSERT_EQ(backend_.received, "abc");
+  ASSERT_EQ(transmit.used_index(), 0);
+  const auto state = vmm::save_state(harness_.bus().stateful_components()).value();
+  harness_.write(Harness::kStatus, 0);
+
+  FakePort other;
+  VirtioMmio copy("virtio-port0", std::make_unique<PortDevice>("org.example", other),
+                  harness_.memory(), harness_.loop(),
+                  std::make_unique<vmm::CountingInterruptLine>());
+  vmm::Stateful* components[] = {&copy};
+  ASSERT_TRUE(vmm::restore_state(state, components));
+  harness_.run();
+  EXPECT_EQ(transmit.used_index(), 1) << "its host has gone";
+  harness_.run();
+  EXPECT_EQ(transmit.used_index(), 1) << "once";
+  EXPECT_EQ(other.received, "") << "no other host gets its rest";
+}
+
 }  // namespace
 }  // namespace ensemble::device

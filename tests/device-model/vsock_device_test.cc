@@ -420,6 +420,26 @@ TEST_F(VsockDeviceTest, TellsOfLostConnectionsAfterARestore) {
   EXPECT_TRUE(peer_is_at_end());
 }
 
+TEST_F(VsockDeviceTest, PacketsThatWaitAreTakenOnceAfterARestore) {
+  listen(kHostPort);
+  harness_.memory().store(kSent, header_of(kVsockRequest)).value();
+  harness_.queue(1).offer_chain({{kSent, kHeader, false}});
+  harness_.write(Harness::kQueueNotify, 1);
+  vmm::StateWriter writer;
+  harness_.device().save(writer).value();
+  harness_.write(Harness::kStatus, 0);
+  harness_.run();
+  ASSERT_EQ(vsock_->connection_count(), 0U) << "a reset forgets the notification";
+
+  vmm::StateReader reader(writer.data());
+  ASSERT_TRUE(harness_.device().restore(reader, 1));
+  EXPECT_EQ(next_operation(), kVsockResponse);
+  harness_.notify(1);
+  EXPECT_EQ(next_operation(), 0) << "once: another request would reset the connection";
+  EXPECT_EQ(vsock_->connection_count(), 1U);
+  EXPECT_EQ(harness_.queue(1).used_index(), 1);
+}
+
 TEST(VsockListener, TakesThePlaceOfASocketThatWasLeftBehindOnly) {
   const TemporaryFolder folder;
   const std::string path = folder.path() / "vsock";

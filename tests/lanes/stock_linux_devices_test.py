@@ -105,6 +105,7 @@ class StockLinuxDevices(unittest.TestCase):
             self.check_balloon(guest)
             self.check_disk(guest, disk)
             self.check_vsock(guest, Path(folder, "vsock"))
+            self.check_power_button(guest)
             self.assertEqual(guest.process.wait(PATIENCE), 0)
             guest.process.stdout.close()
         for complaint in COMPLAINTS:
@@ -124,7 +125,6 @@ class StockLinuxDevices(unittest.TestCase):
         guest.tell("inflated")
         self.assertEqual(int(guest.line_with("balloon_inflate").split()[-1]), 32 * MEBIBYTE // 4096)
         guest.line_with("memory can be used again")
-
 
     def check_disk(self, guest, disk):
         def blocks():
@@ -170,6 +170,12 @@ class StockLinuxDevices(unittest.TestCase):
         self.assertRegex(answer, rb"^OK \d+\n$")
         self.assertEqual(hashlib.sha256(exchange(client, content)).hexdigest(), digest)
         self.assertEqual(guest.line_with("guest: listened, got").split()[-1], own_digest)
+
+    def check_power_button(self, guest):
+        self.assertIn("PNP0C0C/button/input0", guest.line_with("guest: waits for its power button"))
+        guest.process.terminate()
+        # EV_KEY, KEY_POWER, 1.
+        self.assertEqual(guest.line_with("guest: button event").split()[3:], ["1", "116", "1", "0"])
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ class StockLinux(unittest.TestCase):
             Path(folder, "file").write_bytes(content)
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
             threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.server_close)
             self.addCleanup(server.shutdown)
             disk = Path(folder, "disk.img")
             disk.write_bytes(b"disk of the test".ljust(1 << 20, b"\0"))

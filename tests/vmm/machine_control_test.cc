@@ -80,6 +80,36 @@ TEST_F(MachineControlTest, LatchesMilestonesByTheirHighWord) {
   EXPECT_FALSE(control.milestone(Milestone::kFirstUserInstruction));
 }
 
+TEST_F(MachineControlTest, KeepsAPressOfItsPowerButtonUntilTheGuestAnswers) {
+  EXPECT_EQ(control.press_power_button().error().message(),
+            "the machine has no power button: machines whose kernel is Linux on KVM have one");
+  int interrupts = 0;
+  MachineControl with_button(
+      {.power_off = {}, .reset = {}, .button_pressed = [&interrupts] { ++interrupts; }});
+  const auto pressed = [](MachineControl& machine) {
+    std::byte value{0xee};
+    machine.read(0x33, std::span(&value, 1));
+    return std::to_integer<int>(value);
+  };
+  EXPECT_EQ(pressed(with_button), 0);
+  take(with_button.press_power_button());
+  take(with_button.press_power_button());
+  EXPECT_EQ(interrupts, 2);
+  EXPECT_EQ(pressed(with_button), 1);
+
+  MachineControl copy({.power_off = {}, .reset = {}, .button_pressed = [] {}});
+  take(restore_state(take(save_state(std::vector<Stateful*>{&with_button})),
+                     std::vector<Stateful*>{&copy}));
+  EXPECT_EQ(pressed(copy), 1) << "a press that was not answered is saved";
+
+  const std::byte answer{1};
+  with_button.write(0x33, std::span(&answer, 1));
+  EXPECT_EQ(pressed(with_button), 0);
+  std::array<std::byte, 4> wide = {};
+  copy.read(0x30, wide);
+  EXPECT_EQ(wide, (std::array<std::byte, 4>{})) << "only its own byte tells of it";
+}
+
 TEST_F(MachineControlTest, KeepsMissedCallsUpToALimit) {
   write(0x2c, 5);
   write(0x28, 425);

@@ -35,7 +35,7 @@ class Chip {
       return;
     }
     guest::TextWriter text(shared_->text);
-    shared_->error = answer(shared_->channel, text);
+    shared_->error = shared_->input_size == 0 ? answer(shared_->channel, text) : EINVAL;
     shared_->size = static_cast<std::uint32_t>(text.size());
     shared_->answered.store(asked, std::memory_order_release);
     driver_->signal_client();

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <map>
 #include <sstream>
 #include <string>
@@ -160,7 +161,7 @@ TEST_F(HardwarePrograms, EvtestTellsEventsAndQueriesKeys) {
           // struct input_event: 16 bytes of time, then type, code and value.
           "event() { printf '\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0'\"$1\"; }\n"
           "event '\\1\\0\\164\\0\\1\\0\\0\\0' > /tmp/down\n"  // EV_KEY, KEY_POWER, 1
-          "event '\\0\\0\\0\\0\\0\\0\\0\\0' > /tmp/report\n"     // EV_SYN, SYN_REPORT, 0
+          "event '\\0\\0\\0\\0\\0\\0\\0\\0' > /tmp/report\n"  // EV_SYN, SYN_REPORT, 0
           "cat /tmp/down /tmp/report > /tmp/press\n"
           "timeout 20 stdbuf -o0 evtest /dev/input/event0 > /tmp/told & \n"
           "until grep -q Testing /tmp/told 2> /dev/null; do sleep 0.05; done\n"
@@ -173,6 +174,42 @@ TEST_F(HardwarePrograms, EvtestTellsEventsAndQueriesKeys) {
   EXPECT_THAT(output, HasSubstr("down 10\n"));
   EXPECT_THAT(output, HasSubstr("type 1 (EV_KEY), code 116 (KEY_POWER), value 1\n"));
   EXPECT_THAT(output, HasSubstr("-------------- SYN_REPORT ------------\n"));
+}
+
+// Seconds since 1970 of "2026-11-24 03:47:23.965341+00:00".
+double seconds_of(const std::string& text) {
+  std::tm parts{};
+  const char* const rest = ::strptime(text.c_str(), "%Y-%m-%d %H:%M:%S", &parts);
+  EXPECT_NE(rest, nullptr) << text;
+  return rest == nullptr ? 0 : static_cast<double>(::timegm(&parts)) + std::atof(rest);
+}
+
+TEST_F(HardwarePrograms, HwclockReadsTheTimeAndSetsIt) {
+  const auto before = static_cast<double>(std::time(nullptr));
+  std::istringstream lines(run("watch",
+                               "hwclock --utc --show\n"
+                               "hwclock --utc --noadjfile --set --date '2031-02-03 04:05:06'\n"
+                               "hwclock --utc --noadjfile --show\n"
+                               "cd /sys/class/rtc/rtc0; cat date time since_epoch name hctosys\n"));
+  const auto after = static_cast<double>(std::time(nullptr)) + 1;
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_GE(seconds_of(line), before - 1) << line;
+  EXPECT_LE(seconds_of(line), after) << line;
+  const double set = seconds_of("2031-02-03 04:05:06");
+  std::getline(lines, line);
+  EXPECT_GE(seconds_of(line), set) << line;
+  EXPECT_LE(seconds_of(line), set + (after - before)) << line;
+  std::string rest[5];
+  for (std::string& each : rest) {
+    std::getline(lines, each);
+  }
+  EXPECT_EQ(rest[0], "2031-02-03");
+  EXPECT_THAT(rest[1], testing::StartsWith("04:05:"));
+  EXPECT_GE(std::atof(rest[2].c_str()), set);
+  EXPECT_LE(std::atof(rest[2].c_str()), set + (after - before));
+  EXPECT_EQ(rest[3], "rtc_cmos rtc_cmos");
+  EXPECT_EQ(rest[4], "0");
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ TEST_F(HardwarePrograms, IioInfoReadsTheWatch) {
   info.expect_axes("lsm6dso_gyro", "anglvel", 0.75, -0.5, 0.25);
   info.expect("lps22hb", "pressure", kKilopascal);
   info.expect("lps22hb", "temp", kMillidegrees);
+  info.expect("max30102", "temp", kMillidegrees);
   info.expect("ltr559", "illuminance", 420, 3);
   expect_compass(info);
 }

@@ -3,6 +3,7 @@
 #include <asm/fcntl.h>
 
 #include <algorithm>
+#include <array>
 #include <new>
 
 #include "guest-kernel/lib/clock.h"
@@ -28,6 +29,7 @@ class AttributeFile : public File, private ChipQuestion {
   }
 
   std::int64_t read(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
+  std::int64_t write(Task& task, const UserBuffer& buffer, std::uint64_t offset) override;
   std::uint64_t size() const override { return attribute_.size(); }
   bool set_text(std::string_view text, std::string_view end);
 
@@ -96,6 +98,44 @@ std::int64_t AttributeFile::read(Task& task, const UserBuffer& buffer, std::uint
   return offset >= bytes.size() ? 0 : buffer.fill(bytes.subspan(offset));
 }
 
+// What one call writes is the whole value. Progress: this call has asked.
+std::int64_t AttributeFile::write(Task& task, const UserBuffer& buffer, std::uint64_t /*offset*/) {
+  task.uninterruptible = true;  // it is over within the limit
+  if (!task.resumed) {
+    task.deadline = guest::monotonic_ns() + kTimeLimit;
+  }
+  const bool has_asked = task.progress != 0;
+  if (is_waiting_ && !task.is_due()) {
+    return task.wait(answers_);
+  }
+  if (is_waiting_) {
+    attribute_.chip().give_up(*this);
+    answered(EIO, {});
+  }
+  if (has_asked) {
+    return error_ != 0 ? -error_ : static_cast<std::int64_t>(buffer.size());
+  }
+  std::array<char, 64> text;
+  if (buffer.size() > text.size()) {
+    return -EINVAL;
+  }
+  const std::int64_t taken = buffer.take(std::as_writable_bytes(std::span(text)));
+  if (taken <= 0) {
+    return taken;
+  }
+  std::string_view value(text.data(), static_cast<std::size_t>(taken));
+  value.remove_suffix(value.ends_with('\n') ? 1 : 0);
+  if (value.empty()) {
+    return -EINVAL;
+  }
+  if (const int error = attribute_.chip().ask(*this, attribute_.channel(), value)) {
+    return -error;
+  }
+  is_waiting_ = true;
+  task.progress = 1;
+  return task.wait(answers_);
+}
+
 // The directory `name` in `parent`, which is made where it is not there; null: no memory.
 Directory* enter(Directory& parent, std::string_view name) {
   if (const Reference<Node> existing = parent.look_up(name, nullptr)) {
@@ -120,7 +160,7 @@ Directory* enter_path(Directory& root, std::string_view path) {
 }
 
 Result<Reference<File>> AttributeNode::open(std::uint32_t flags, Process& opener) {
-  if ((flags & O_ACCMODE) != O_RDONLY) {
+  if ((flags & O_ACCMODE) != O_RDONLY && !is_setting_) {
     return fail(EACCES);
   }
   if (texts_share.is_scarce() && !opener.descriptors().is_small()) {

@@ -18,7 +18,10 @@ namespace linux_server {
 class AttributeNode : public Node {
  public:
   AttributeNode(const chips::Attribute& attribute, ChipClient& chip)
-      : AttributeNode(attribute.name, attribute.text, attribute.channel, chip) {}
+      : AttributeNode(attribute.name, attribute.text, attribute.channel, chip) {
+    is_setting_ = attribute.is_setting;
+    attributes_.mode |= is_setting_ ? 0200u : 0u;
+  }
   // One that always says `text`.
   AttributeNode(std::string_view name, std::string_view text, std::uint32_t channel,
                 ChipClient& chip)
@@ -30,6 +33,11 @@ class AttributeNode : public Node {
   std::uint64_t size() const override { return 4096; }  // as all of Linux's
   Result<Reference<File>> open(std::uint32_t flags, Process& opener) override;
 
+  // Cutting it off is part of opening it for writing, and changes nothing.
+  Result<void> truncate(std::uint64_t /*size*/) override {
+    return is_setting_ ? Result<void>() : fail(EACCES);
+  }
+
   std::string_view text() const { return text_; }
   std::uint32_t channel() const { return channel_; }
   ChipClient& chip() const { return *chip_; }
@@ -38,6 +46,7 @@ class AttributeNode : public Node {
   std::string_view text_;
   std::uint32_t channel_;
   ChipClient* chip_;
+  bool is_setting_ = false;
 };
 
 class AttributeLink : public Node {

@@ -102,8 +102,7 @@ bool add_system_files(Directory& root) {
       return false;
     }
   }
-  return add_processors(*directory) && add_chip_files(*directory) &&
-         add_clock_files(*directory);
+  return add_processors(*directory) && add_chip_files(*directory) && add_clock_files(*directory);
 }
 
 }  // namespace linux_server

@@ -461,7 +461,7 @@ Result<proto::Configuration> make_configuration(const DeviceOptions& options,
   if (done) {
     done = add_devices(configuration, machine, options, *as_linux, *network);
     add_chips(configuration, machine);
-    if (*as_linux && options.power == device::PowerControl::kMachineControl) {
+    if (options.power == device::PowerControl::kMachineControl) {
       add_clock(configuration, machine);
     }
   }

@@ -214,6 +214,13 @@ void write_isa(DeviceTreeWriter& tree, const MachineDescription& machine) {
       tree.cells("interrupts", {kSerialGsi, kEdgeRising});
       tree.cell("clock-frequency", 1'843'200);
     });
+    if (machine.has_clock) {
+      tree.node(fmt::format("rtc@{:x}", kClockPort), [&] {
+        tree.string("compatible", "motorola,mc146818");
+        tree.cells("reg", {1, kClockPort, kClockPortCount});
+        tree.cells("interrupts", {kClockGsi, kEdgeRising});
+      });
+    }
     if (machine.power == PowerControl::kPort) {
       tree.node(fmt::format("power-port@{:x}", kPowerPort), [&] {
         tree.string("compatible", "ensemble,power-port");

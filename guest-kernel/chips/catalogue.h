@@ -19,6 +19,7 @@
   CHIP(lsm6dso)           \
   CHIP(ltr559)            \
   CHIP(max17047)          \
+  CHIP(max30102)          \
   CHIP(stk3310)
 
 namespace chips {

@@ -17,6 +17,7 @@ struct Attribute {
   // What it says, without a newline, where that never changes; empty: the driver is asked.
   std::string_view text;
   std::uint32_t channel = 0;  // what the driver is asked for; the driver's own numbers
+  bool is_setting = false;    // programs may write it
 };
 
 enum class Subsystem : std::uint8_t { kIio, kPowerSupply };
@@ -47,6 +48,8 @@ struct ChipDriver {
   int (*probe)(Registers& chip);
   // Writes what `channel` says now, without a newline; the chip is asleep before and after.
   int (*read)(Registers& chip, std::uint32_t channel, guest::TextWriter& text);
+  // Sets what `channel`, a setting, says from now on, in 10^-9 of its unit. Null: there is none.
+  int (*write)(Registers& chip, std::uint32_t channel, std::int64_t value) = nullptr;
 };
 
 }  // namespace chips

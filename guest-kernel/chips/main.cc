@@ -7,6 +7,7 @@
 #include <atomic>
 
 #include "guest-kernel/chips/catalogue.h"
+#include "guest-kernel/chips/number.h"
 #include "guest-kernel/chips/registers.h"
 #include "guest-kernel/drivers/driver.h"
 #include "guest-kernel/lib/chip_protocol.h"
@@ -35,19 +36,39 @@ class Chip {
       return;
     }
     guest::TextWriter text(shared_->text);
-    shared_->error = answer(shared_->channel, text);
+    const std::size_t size = std::min<std::size_t>(shared_->input_size, shared_->input.size());
+    // The client may write while this reads: what is looked at is a copy.
+    const auto input = shared_->input;
+    shared_->error =
+        size == 0 ? answer(shared_->channel, text) : set(shared_->channel, {input.data(), size});
     shared_->size = static_cast<std::uint32_t>(text.size());
     shared_->answered.store(asked, std::memory_order_release);
     driver_->signal_client();
   }
 
  private:
-  int answer(std::uint32_t channel, guest::TextWriter& text) {
+  int find() {
     if (!is_there_) {
       if (const int error = functions_->probe(registers_)) {
         return error;
       }
       is_there_ = true;
+    }
+    return 0;
+  }
+
+  int set(std::uint32_t channel, std::string_view text) {
+    const auto value = chips::read_billionths(text);
+    if (functions_->write == nullptr || !value) {
+      return EINVAL;
+    }
+    const int error = find();
+    return error != 0 ? error : functions_->write(registers_, channel, *value);
+  }
+
+  int answer(std::uint32_t channel, guest::TextWriter& text) {
+    if (const int error = find()) {
+      return error;
     }
     if (channel >= chips::kUeventChannel) {
       const std::size_t index = channel - chips::kUeventChannel;

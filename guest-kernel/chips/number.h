@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "guest-kernel/lib/format.h"
 
@@ -29,6 +31,37 @@ inline void put_fraction(guest::TextWriter& text, std::int64_t value, unsigned d
   for (scale /= 10; scale != 0; scale /= 10) {
     text.put(static_cast<char>('0' + size / scale % 10));
   }
+}
+
+// The number that a program writes, times 10^9; digits behind the ninth are cut off. Nothing: it is
+// none, or too large.
+inline std::optional<std::int64_t> read_billionths(std::string_view text) {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  const bool is_negative = text.starts_with('-');
+  text.remove_prefix(is_negative ? 1 : 0);
+  std::int64_t value = 0;
+  int places = -1;  // behind the point; -1: it has not come
+  bool has_digit = false;
+  for (const char c : text) {
+    if (c == '.' && places < 0) {
+      places = 0;
+    } else if (c >= '0' && c <= '9') {
+      has_digit = true;
+      if (places < 9) {
+        value = value * 10 + (c - '0');
+        places += places < 0 ? 0 : 1;
+      }
+      if (places < 0 && value > kMost) {
+        return std::nullopt;
+      }
+    } else {
+      return std::nullopt;
+    }
+  }
+  for (places = places < 0 ? 0 : places; places < 9; ++places) {
+    value *= 10;
+  }
+  return has_digit ? std::optional(is_negative ? -value : value) : std::nullopt;
 }
 
 }  // namespace chips

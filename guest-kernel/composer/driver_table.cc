@@ -21,6 +21,8 @@ constexpr DriverKind kDrivers[] = {
      guest::kInputSharedSize, 0, guest::kInputSignal},
     {"ns16550a", "", "drivers/serial-16550", "serial", guest::Role::kConsole, 0,
      guest::kConsoleSharedSize, 0, guest::kConsoleSignal},
+    {"motorola,mc146818", "", "drivers/cmos-clock", "clock", guest::Role::kClock, 0,
+     guest::kChipSharedSize, 0, guest::kChipSignal, true},
     // Its clients are the drivers of chips.
     {"snps,designware-i2c", "", "drivers/designware-i2c", "i2c", guest::Role::kNone, 0, 0, 0, 0,
      true},

@@ -14,6 +14,10 @@ constexpr std::uint64_t page_up(std::uint64_t value) {
   return (value + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
 }
 
+constexpr std::uint64_t page_down(std::uint64_t value) {
+  return value & ~(abi::kPageSize - 1);
+}
+
 // The shape that lib/program.ld gives a program.
 bool has_expected_shape(const guest::ElfImage& image) {
   if (!image.position_independent() || image.segments().size() != 2) {
@@ -23,14 +27,18 @@ bool has_expected_shape(const guest::ElfImage& image) {
   const guest::ElfSegment& data = image.segments()[1];
   return text.address == 0 && text.file_offset == 0 && text.executable && !text.writable &&
          text.file_size == text.memory_size && data.writable && !data.executable &&
-         data.address % abi::kPageSize == 0 &&
-         data.address >= page_up(text.memory_size) + 2 * abi::kPageSize;
+         page_down(data.address) >= page_up(text.memory_size) + 2 * abi::kPageSize;
+}
+
+// Where the data is in the instance's block.
+std::uint64_t data_offset(const Program& program) {
+  return program.stack_size() + program.data().address % abi::kPageSize;
 }
 
 }  // namespace
 
 std::uint64_t Program::stack_size() const {
-  return data().address - page_up(text().memory_size) - abi::kPageSize;
+  return page_down(data().address) - page_up(text().memory_size) - abi::kPageSize;
 }
 
 std::optional<Program> find_program(std::span<const std::byte> archive,
@@ -63,8 +71,8 @@ std::optional<Instance> make_instance(Memory& memory, const Program& program, st
   Instance instance;
   instance.base = base;
   instance.stack_size = program.stack_size();
-  instance.block_address = base + program.data().address - instance.stack_size;
-  instance.info_offset = instance.stack_size + page_up(program.data().memory_size);
+  instance.block_address = base + page_down(program.data().address) - instance.stack_size;
+  instance.info_offset = page_up(data_offset(program) + program.data().memory_size);
   instance.extra_offset = instance.info_offset + abi::kPageSize;
   const auto block = memory.allocate(instance.extra_offset + extra);
   if (!block || block->bytes.size() > base + limit - instance.block_address) {
@@ -78,7 +86,7 @@ void fill_instance(const Program& program, const Instance& instance, bool again)
   if (again) {
     std::memset(instance.block.bytes.data(), 0, instance.extra_offset);
   }
-  std::memcpy(instance.block.bytes.data() + instance.stack_size,
+  std::memcpy(instance.block.bytes.data() + data_offset(program),
               program.file.data() + program.data().file_offset, program.data().file_size);
 }
 

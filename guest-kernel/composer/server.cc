@@ -119,14 +119,16 @@ void LinuxServer::give_drivers() {
   }
 }
 
-// The drivers of chips. Where there are more than it can be told of, it sees the first of them.
+// The drivers that start when it asks for them: of chips, and of the clock. Where there are more
+// than it can be told of, it sees the first of them.
 void LinuxServer::describe_chips() {
   guest::StartInfo& info = instance_.info();
   for (const Service& service : services_->all()) {
-    if (service.kind->role == Role::kChip &&
+    if (service.kind->on_demand && service.kind->role != Role::kNone &&
         info.resource_count < guest::StartInfo::kMaximumResources &&
         chips_.push_back({next_, service.index, false}) != nullptr) {
-      describe({Role::kChip, service.chip_value(), next_++, shared_address(service),
+      const std::uint32_t value = service.kind->role == Role::kChip ? service.chip_value() : 0;
+      describe({service.kind->role, value, next_++, shared_address(service),
                 service.kind->shared_size, 0});
     }
   }

@@ -18,6 +18,10 @@ guest_program(serial-16550 SOURCES ${CMAKE_CURRENT_LIST_DIR}/serial_16550.cc
   LIBRARIES guest_virtio)
 guest_program(designware-i2c SOURCES ${CMAKE_CURRENT_LIST_DIR}/designware_i2c.cc
   LIBRARIES guest_virtio)
-foreach(name designware-i2c virtio-console virtio-block virtio-entropy virtio-input virtio-port serial-16550)
+guest_program(cmos-clock SOURCES ${CMAKE_CURRENT_LIST_DIR}/cmos_clock.cc
+  LIBRARIES guest_virtio)
+# It waits for its registers anyway.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/cmos_clock.cc PROPERTIES COMPILE_OPTIONS -Os)
+foreach(name cmos-clock designware-i2c virtio-console virtio-block virtio-entropy virtio-input virtio-port serial-16550)
   guest_boot_file(drivers/${name} ${name})
 endforeach()

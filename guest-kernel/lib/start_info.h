@@ -37,9 +37,11 @@ enum class Role : std::uint32_t {
   kHighMemory,  // the same, above 4 GiB
   kRoot,        // region, read-only, not mapped: newc archive, the root file system
   kBootArchive,  // mapped, read-only, no capability: the native tools, as a newc archive
-  kBus,   // port of the driver of an I²C bus (i2c_protocol.h); `value`: the chip's address on it
-  kChip,  // which chip (`value`: see chip_value()); the Linux server gets its driver's port and
-          // their shared memory (chip_protocol.h) when it asks by ControlRequest::kStartDriver
+  kBus,    // port of the driver of an I²C bus (i2c_protocol.h); `value`: the chip's address on it
+  kChip,   // which chip (`value`: see chip_value()); the Linux server gets its driver's port and
+           // their shared memory (chip_protocol.h) when it asks by ControlRequest::kStartDriver
+  kClock,  // port, right to signal, and memory (chip_protocol.h, clock_protocol.h) of the driver of
+           // the real-time clock: as a chip's, when the server asks for it
   kArguments,  // mapped: NUL-terminated strings: `value` of them the command, then its environment
 };
 
@@ -128,7 +130,7 @@ inline constexpr std::uint64_t kApplicationPriority = 8;
 // others for its own timers.
 inline constexpr std::uint64_t kConsoleSignal = 1;  // input came, or there is room for output again
 inline constexpr std::uint64_t kPortSignal = 8;     // the same of the port to the host
-inline constexpr std::uint64_t kChipSignal = 32;    // the driver of a chip has answered
-inline constexpr std::uint64_t kInputSignal = 64;   // an input device has events
+inline constexpr std::uint64_t kChipSignal = 32;  // the driver of a chip, or of the clock, has news
+inline constexpr std::uint64_t kInputSignal = 64;  // an input device has events
 
 }  // namespace guest

@@ -83,6 +83,18 @@ TEST(ChipNumbers, AreWrittenAsLinuxWritesThem) {
   EXPECT_EQ(fraction(1500, 6), "0.001500");
 }
 
+TEST(ChipNumbers, OfProgramsAreReadInBillionths) {
+  EXPECT_EQ(read_billionths("12.5"), 12'500'000'000);
+  EXPECT_EQ(read_billionths("0.000598205"), 598'205);
+  EXPECT_EQ(read_billionths("-3"), -3'000'000'000);
+  EXPECT_EQ(read_billionths(".25"), 250'000'000);
+  EXPECT_EQ(read_billionths("1.0000000019"), 1'000'000'001);
+  EXPECT_EQ(read_billionths("1000000000"), 1'000'000'000'000'000'000);
+  for (const char* wrong : {"", ".", "-", "1.2.3", "x", "1 ", "10000000000", "--1", "1e3"}) {
+    EXPECT_EQ(read_billionths(wrong), std::nullopt) << wrong;
+  }
+}
+
 TEST(ChipNumbers, AreReadInEitherOrder) {
   constexpr std::array<std::uint8_t, 2> kBytes = {0x12, 0xff};
   EXPECT_EQ(low_first(kBytes), 0xff12);

@@ -10,9 +10,6 @@ namespace {
 
 TEST(Input, DevicesAnswerAndTellEventsAsOnLinux) {
   REQUIRE_KVM();
-  if (on_lane_s()) {
-    GTEST_SKIP() << "the guest's programs are not on lane S";
-  }
   const Outcome outcome = run_ensemble(
       {"run", "phone", "--rootfs", ENSEMBLE_GUEST_PROGRAMS, "--", "/test/input", "abi"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output << outcome.errors;

@@ -148,6 +148,7 @@ TEST(Sensors, OfAWatchSayWhatTheWorldDoes) {
   expect_light_of_ltr559(files);
   files.expect("lps22hb/in_pressure_raw", "lps22hb/in_pressure_scale", 98.76543);
   files.expect("lps22hb/in_temp_raw", "lps22hb/in_temp_scale", 27'500);
+  files.expect("max30102/in_temp_raw", "max30102/in_temp_scale", 27'500);
   expect_battery(files, 306e3);
 }
 
@@ -168,16 +169,52 @@ TEST(Sensors, ManyReadersWaitForOneAnotherAndEachIsToldWhatIsNow) {
   EXPECT_EQ(outcome.output, "8\n16384\nrefused\n2\n") << outcome.errors;
 }
 
+// Both drivers of motion sensors: what is set is what the files and the readings say.
+TEST(Sensors, TakeRatesAndScalesAsLinuxDoes) {
+  REQUIRE_KVM();
+  const TemporaryFolder folder;
+  const std::string world =
+      folder.write("world.csv", "time,acceleration.z,angular-velocity.z\n0,39.2266,1\n");  // 4 g
+  const auto run = [&](const char* product, const std::string& script) {
+    const Outcome outcome =
+        run_ensemble({"run", product, "--world", world, "--", "/bin/busybox", "sh", "-c",
+                      "cd /sys/bus/iio/devices; for d in *; do read n < $d/name; eval $n=$d; done; "
+                      "set_to() { (echo $2 > $1) 2> /dev/null || echo refused $2; cat $1; }; " +
+                          script});
+    EXPECT_EQ(outcome.errors, "");
+    return outcome.output;
+  };
+  EXPECT_EQ(run("phone",
+                "cd $bmi160; cat in_accel_z_raw; set_to in_accel_scale 0.002394; "
+                "cat in_accel_z_raw; set_to in_accel_scale 0.5; "
+                "set_to in_accel_sampling_frequency 12.5; cat in_accel_z_raw; "
+                "set_to in_accel_sampling_frequency 13; set_to in_anglvel_scale 0.000133; "
+                "cat in_anglvel_z_raw; set_to in_anglvel_sampling_frequency 3200; "
+                "set_to in_anglvel_sampling_frequency x"),
+            "32767\n0.002394\n16384\nrefused 0.5\n0.002394\n12.500000\n16384\n"
+            "refused 13\n12.500000\n0.000133\n7510\n3200.000000\nrefused x\n3200.000000\n");
+  // Its driver takes the next rate that there is.
+  EXPECT_EQ(run("watch",
+                "cd $lsm6dso_accel; cat in_accel_z_raw; set_to in_accel_scale 0.002392822; "
+                "cat in_accel_z_raw; set_to sampling_frequency 13; cat in_accel_z_raw; "
+                "set_to sampling_frequency 900; set_to in_accel_scale 1; cd ../$lsm6dso_gyro; "
+                "cat sampling_frequency; set_to in_anglvel_scale 0.000610865; "
+                "cat in_anglvel_z_raw"),
+            "32767\n0.002392822\n16393\n26.000000\n16393\nrefused 900\n26.000000\n"
+            "refused 1\n0.002392822\n104.000000\n0.000610865\n1637\n");
+}
+
 TEST(Sensors, ADriverStartsWithTheFirstRead) {
   REQUIRE_KVM();
   const Outcome outcome =
       run_ensemble({"run", "watch", "--", "/bin/busybox", "sh", "-c",
-                    "/bin/devices | grep -c '\"state\":\"idle\"'; "
-                    "cat /sys/bus/iio/devices/iio:device4/in_temp_raw > /dev/null; "
+                    "/bin/devices | grep -v rtc@ | grep -c '\"state\":\"idle\"'; "
+                    "for d in /sys/bus/iio/devices/*; do read n < $d/name; "
+                    "[ $n != lps22hb ] || cat $d/in_temp_raw > /dev/null; done; "
                     "/bin/devices | grep '\"state\":\"idle\"' | grep -c -e lps22hb -e i2c; "
                     "/bin/devices | grep -e lps22hb-press@5c.,.driver -e i2c@ | grep -c "
                     "'\"state\":\"running\"'"});
-  EXPECT_EQ(outcome.output, "6\n0\n2\n") << outcome.errors;
+  EXPECT_EQ(outcome.output, "7\n0\n2\n") << outcome.errors;
 }
 
 }  // namespace

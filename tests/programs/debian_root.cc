@@ -12,10 +12,16 @@
 namespace ensemble::programs {
 namespace {
 
-const integration::Arguments kPackages = {"bash", "coreutils", "dash", "findutils", "gawk",
-                                          "gcc",  "grep",      "gzip", "libc6-dev", "lua5.4",
-                                          "make", "python3",   "sed",  "sqlite3",   "stress-ng",
-                                          "tar",  "xz-utils"};
+const integration::Arguments kProgramPackages = {
+    "bash", "coreutils", "dash",      "findutils", "gawk",    "gcc",
+    "grep", "gzip",      "libc6-dev", "lua5.4",    "make",    "python3",
+    "sed",  "sqlite3",   "stress-ng", "tar",       "xz-utils"};
+const integration::Arguments kHardwarePackages = {"coreutils", "dash",         "evtest",
+                                                  "grep",      "libiio-utils", "util-linux-extra"};
+
+const integration::Arguments& packages_of(Root root) {
+  return root == Root::kHardware ? kHardwarePackages : kProgramPackages;
+}
 
 // Held while a root is made: cases are processes of their own, and run at the same time.
 class FolderLock {
@@ -31,26 +37,27 @@ class FolderLock {
 
 }  // namespace
 
-std::string debian_root() {
+std::string debian_root(Root root) {
   // A list that changes makes another root.
   std::string names;
-  for (const std::string& package : kPackages) {
+  for (const std::string& package : packages_of(root)) {
     names += package + " ";
   }
   return std::string(ENSEMBLE_ROOTS "/root-") + std::to_string(std::hash<std::string>()(names)) +
          ".cpio";
 }
 
-std::string make_debian_root() {
+std::string make_debian_root(Root root) {
   const FolderLock lock(ENSEMBLE_ROOTS "/roots.lock");
-  if (std::filesystem::exists(debian_root())) {
+  if (std::filesystem::exists(debian_root(root))) {
     return {};
   }
   if (integration::on_lane_s()) {
     return "the root file system was not made on the host before";
   }
-  integration::Arguments arguments{"-o", debian_root()};
-  arguments.insert(arguments.end(), kPackages.begin(), kPackages.end());
+  integration::Arguments arguments{"-o", debian_root(root)};
+  const integration::Arguments& packages = packages_of(root);
+  arguments.insert(arguments.end(), packages.begin(), packages.end());
   const integration::Outcome made =
       integration::ChildProcess(ENSEMBLE_SOURCE "/scripts/rootfs", arguments)
           .wait(std::chrono::seconds(240));

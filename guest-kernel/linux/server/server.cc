@@ -9,6 +9,7 @@
 #include "guest-kernel/linux/server/call_table.h"
 #include "guest-kernel/linux/server/faults.h"
 #include "guest-kernel/linux/server/files/chip_files.h"
+#include "guest-kernel/linux/server/files/clock_device.h"
 #include "guest-kernel/linux/server/files/disk_file_system.h"
 #include "guest-kernel/linux/server/files/host_port.h"
 #include "guest-kernel/linux/server/files/input_device.h"
@@ -97,6 +98,7 @@ void Server::handle_notification(std::uint64_t signals) {
   }
   if ((signals & guest::kChipSignal) != 0) {
     take_chip_answers();
+    take_clock_events();
   }
   if ((signals & ext4::kCommitSignal) != 0) {
     disk_file_system().take_commit();

@@ -98,6 +98,26 @@ TEST_F(ChipClientTest, StartsTheDriverOnceAndAsksOneAfterTheOther) {
   EXPECT_EQ(second_.text, "two");
 }
 
+TEST_F(ChipClientTest, SaysWhatAChannelIsToBeSetTo) {
+  EXPECT_EQ(client_.ask(first_, 11, "12.5"), 0);
+  EXPECT_EQ(client_.ask(second_, 11), 0);
+  EXPECT_EQ(std::string(shared_.input.data(), shared_.input_size), "12.5");
+  answer("", EINVAL);
+  EXPECT_EQ(first_.error, EINVAL);
+  EXPECT_EQ(shared_.input_size, 0U) << "the next one reads";
+  answer("25");
+  EXPECT_EQ(second_.text, "25");
+  EXPECT_EQ(client_.ask(first_, 11, std::string(shared_.input.size() + 1, '1')), EINVAL);
+}
+
+TEST_F(ChipClientTest, CountsEventsOnceItHasADriver) {
+  shared_.events[1] = 3;
+  EXPECT_EQ(client_.events(1), 0U);
+  EXPECT_EQ(client_.ask(first_, 11), 0);
+  EXPECT_EQ(client_.events(1), 3U);
+  EXPECT_EQ(client_.events(0), 0U);
+}
+
 TEST_F(ChipClientTest, TheAnswerToAWithdrawnQuestionIsNobodys) {
   EXPECT_EQ(client_.ask(first_, 11), 0);
   EXPECT_EQ(client_.ask(second_, 12), 0);

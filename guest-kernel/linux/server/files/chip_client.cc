@@ -24,11 +24,16 @@ bool ChipClient::start() {
   return true;
 }
 
-int ChipClient::ask(ChipQuestion& question, std::uint32_t channel) {
+int ChipClient::ask(ChipQuestion& question, std::uint32_t channel, std::string_view input) {
+  if (input.size() > question.input_.size()) {
+    return EINVAL;
+  }
   if (!start()) {
     return EIO;
   }
   question.channel_ = channel;
+  question.input_size_ = static_cast<std::uint32_t>(input.size());
+  std::copy(input.begin(), input.end(), question.input_.begin());
   question.next_ = nullptr;
   ChipQuestion** end = &first_;
   while (*end != nullptr) {
@@ -46,6 +51,8 @@ void ChipClient::ask_next() {
   is_asking_ = true;
   is_withdrawn_ = false;
   shared_->channel = first_->channel_;
+  shared_->input_size = first_->input_size_;
+  shared_->input = first_->input_;
   shared_->asked.store(++asked_, std::memory_order_release);
   guest::signal(resource_->slot);
 }

@@ -26,6 +26,8 @@ class ChipQuestion {
   friend class ChipClient;
 
   std::uint32_t channel_ = 0;
+  std::uint32_t input_size_ = 0;
+  decltype(guest::ChipShared::input) input_{};
   ChipQuestion* next_ = nullptr;  // of those that wait for the same chip
 };
 
@@ -42,9 +44,13 @@ class ChipClient {
   // Which chip, as the composer says.
   const guest::Resource& resource() const { return *resource_; }
 
-  // Has `question` answered, at some time unless it is withdrawn. Returns 0, or EIO if there is no
-  // driver.
-  int ask(ChipQuestion& question, std::uint32_t channel);
+  // Has `question` answered, at some time unless it is withdrawn. `input`: what the channel is to
+  // be set to; empty: it is read. Returns 0, EIO if there is no driver, EINVAL for a text too long.
+  int ask(ChipQuestion& question, std::uint32_t channel, std::string_view input = {});
+  // How many events of a kind the driver has told of, since it was started first.
+  std::uint32_t events(std::size_t kind) const {
+    return shared_ == nullptr ? 0 : shared_->events[kind].load(std::memory_order_acquire);
+  }
   // It gets no answer any more. One that was not asked may be withdrawn, too.
   void withdraw(ChipQuestion& question);
   // It waited too long. It is withdrawn; the next question is asked only if the composer says that

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <new>
 
+#include "guest-kernel/linux/server/files/clock_device.h"
 #include "guest-kernel/linux/server/files/host_port.h"
 #include "guest-kernel/linux/server/files/input_device.h"
 #include "guest-kernel/linux/server/files/tmpfs.h"
@@ -115,7 +116,7 @@ File* make_file(Node& node, std::uint32_t flags, std::uint32_t number) {
 bool is_known(std::uint32_t number) {
   return std::any_of(std::begin(kDevices), std::end(kDevices),
                      [&](const Description& each) { return each.number == number; }) ||
-         number == kHostPortDevice || is_input_device(number);
+         number == kHostPortDevice || number == kClockDevice || is_input_device(number);
 }
 
 struct Link {
@@ -147,6 +148,8 @@ Result<Reference<File>> open_special(Node& node, std::uint32_t flags, Process& o
       return open_console(node, flags, opener);
     case kMaster:
       return open_terminal_master(node, flags);
+    case kClockDevice:
+      return open_clock(node, flags & ~std::uint32_t{O_NOCTTY});
     case kHostPortDevice:
       return open_host_port(node, flags & ~std::uint32_t{O_NOCTTY});
     default:
@@ -178,7 +181,7 @@ bool add_device_files(Directory& root) {
     }
   }
   return add_terminal_directory(*directory) && add_host_port(*directory) &&
-         add_input_files(*directory);
+         add_input_files(*directory) && add_clock_nodes(*directory);
 }
 
 }  // namespace linux_server

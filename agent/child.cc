@@ -47,10 +47,21 @@ std::vector<std::string> candidates(const ChildSettings& settings) {
   return result;
 }
 
+// Whether "/" is where a child is without another system call. The agent never goes elsewhere.
+bool agent_is_at_root() {
+  static const bool at_root = [] {
+    char directory[2];
+    return ::getcwd(directory, sizeof directory) != nullptr && directory[0] == '/';
+  }();
+  return at_root;
+}
+
 // In the child, which shares the agent's memory until it executes the program: nothing but system
-// calls, each by itself, since those of the C library would change all threads.
+// calls, each by itself, since those of the C library would change all threads. `stays`: it is in
+// its directory already.
 int become(const ChildSettings& settings, const std::vector<std::string>& programs,
-           char* const* command, char* const* environment, volatile bool& in_directory) {
+           char* const* command, char* const* environment, bool stays,
+           volatile bool& in_directory) {
   ::syscall(SYS_setsid);
   for (int number = 0; number < 3; ++number) {
     // All are above 2, or where they belong.
@@ -71,7 +82,7 @@ int become(const ChildSettings& settings, const std::vector<std::string>& progra
        ::syscall(SYS_setresuid, settings.user, settings.user, settings.user) != 0)) {
     return errno;
   }
-  if (!settings.directory.empty() && ::chdir(settings.directory.c_str()) != 0) {
+  if (!stays && ::chdir(settings.directory.c_str()) != 0) {
     in_directory = false;
     return errno;
   }
@@ -91,11 +102,13 @@ StartedChild start_child(const ChildSettings& settings) {
   const std::vector<std::string> programs = candidates(settings);
   const std::vector<char*> command = pointers(settings.command);
   const std::vector<char*> environment = pointers(settings.environment);
+  const bool stays =
+      settings.directory.empty() || (settings.directory == "/" && agent_is_at_root());
   volatile int error = 0;
   volatile bool in_directory = true;
   const pid_t process = ::vfork();
   if (process == 0) {
-    error = become(settings, programs, command.data(), environment.data(), in_directory);
+    error = become(settings, programs, command.data(), environment.data(), stays, in_directory);
     ::_exit(127);
   }
   if (process < 0) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "agent/wire.h"
 
@@ -100,7 +101,10 @@ int Run::open_pipes(ChildSettings& settings) {
     *ours[number] = ends[own];
     ends_.push_back(ends[1 - own]);
     settings.descriptors[number] = ends[1 - own];
-    ::fcntl(ends[own], F_SETFL, O_NONBLOCK);
+    // Each call takes the device time, and many commands never get input.
+    if (number != 0) {
+      ::fcntl(ends[own], F_SETFL, O_NONBLOCK);
+    }
   }
   return 0;
 }
@@ -172,6 +176,9 @@ void Run::start(std::string_view body) {
 void Run::take(const FrameHeader& header, std::string_view body) {
   switch (header.type) {
     case FrameType::kData:
+      if (terminal_ < 0 && !std::exchange(input_is_nonblocking_, true)) {
+        ::fcntl(input_, F_SETFL, O_NONBLOCK);
+      }
       if (waiting_.size() + body.size() > kFirstCredit) {
         refuse("more input came than there was credit for", EINVAL);
         hang_up();

@@ -56,6 +56,7 @@ class Run final : public Conversation {
   std::string waiting_;        // input that the command has not taken
   bool line_is_open_ = false;  // of input: no newline ends it
   bool input_ends_ = false;
+  bool input_is_nonblocking_ = false;  // of a pipe, before the first bytes are written
   Output outputs_[2];
   // The command's ends, until it has been started.
   std::vector<int> ends_;

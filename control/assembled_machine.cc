@@ -225,10 +225,7 @@ Result<void> AssembledMachine::add_balloon(const proto::Device& device) {
   auto balloon = std::make_unique<device::BalloonDevice>(machine_->memory());
   balloon_ = balloon.get();
   auto added = add_virtio(device, std::move(balloon));
-  if (added) {
-    control::set_balloon(*balloon_, device.virtio_balloon().target_bytes());
-  }
-  return added;
+  return added ? set_balloon(device.virtio_balloon().target_bytes()) : added;
 }
 
 Result<void> AssembledMachine::set_balloon(std::uint64_t bytes) {

@@ -69,6 +69,35 @@ Examples:
   ensemble run phone --kernel vmlinuz --initrd initrd.img --append "console=ttyS0 quiet"
 )";
 
+struct ClientVerb {
+  const char* name;
+  const char* text;
+};
+
+// The verbs of ensemble-client, with what `--help` says of them here.
+constexpr ClientVerb kClientVerbs[] = {
+    {"up", "Make devices and start them"},
+    {"ls", "List devices"},
+    {"ps", "List the devices that run"},
+    {"inspect", "Show all that is known of devices"},
+    {"start", "Start devices that do not run"},
+    {"stop", "Switch devices off"},
+    {"pause", "Stop devices' processors until they are resumed"},
+    {"resume", "Let paused devices go on"},
+    {"reset", "Start running devices from the beginning"},
+    {"rm", "Delete devices and their logs"},
+    {"attach", "Make the terminal a device's console"},
+    {"exec", "Run a program in a running device"},
+    {"input", "Press, touch, turn or switch something of a running device"},
+    {"push", "Copy files into a running device"},
+    {"pull", "Copy files out of a running device"},
+    {"logs", "Show what a device has printed"},
+    {"export", "Print a device or a profile as a domain of libvirt"},
+    {"events", "Tell what happens to devices, as it happens"},
+    {"top", "Show what devices use, as it changes"},
+    {"token", "Make, list and revoke bearer tokens of a daemon"},
+};
+
 // Prints to standard output. A closed or full output is a failure like any other.
 int print(const std::string& text, int exit_code) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
@@ -264,35 +293,8 @@ void Grammar::add_doctor() {
   set_action(app, [this] { return doctor(format_); });
 }
 
-// The verbs of a program of their own, with what `--help` says of them here.
 void Grammar::add_daemon_verbs() {
-  struct Verb {
-    const char* name;
-    const char* text;
-  };
-  static constexpr Verb kVerbs[] = {
-      {"up", "Make devices and start them"},
-      {"ls", "List devices"},
-      {"ps", "List the devices that run"},
-      {"inspect", "Show all that is known of devices"},
-      {"start", "Start devices that do not run"},
-      {"stop", "Switch devices off"},
-      {"pause", "Stop devices' processors until they are resumed"},
-      {"resume", "Let paused devices go on"},
-      {"reset", "Start running devices from the beginning"},
-      {"rm", "Delete devices and their logs"},
-      {"attach", "Make the terminal a device's console"},
-      {"exec", "Run a program in a running device"},
-      {"input", "Press, touch, turn or switch something of a running device"},
-      {"push", "Copy files into a running device"},
-      {"pull", "Copy files out of a running device"},
-      {"logs", "Show what a device has printed"},
-      {"export", "Print a device or a profile as a domain of libvirt"},
-      {"events", "Tell what happens to devices, as it happens"},
-      {"top", "Show what devices use, as it changes"},
-      {"token", "Make, list and revoke bearer tokens of a daemon"},
-  };
-  for (const Verb& verb : kVerbs) {
+  for (const ClientVerb& verb : kClientVerbs) {
     add_client_verb(verb.name, verb.text).group("Commands of the daemon");
   }
   add_client_verb("completion", "Print what makes a shell complete this program's words");
@@ -367,6 +369,15 @@ int run_command_line(std::span<const char* const> arguments) {
   std::vector<std::string> command;
   if (end_of_options != arguments.end()) {
     command.assign(end_of_options + 1, arguments.end());
+  }
+  // All that follows such a verb is the client's: the grammar, which takes a while to make, would
+  // only pass it on.
+  const bool is_for_client =
+      !arguments.empty() && std::ranges::any_of(kClientVerbs, [&](const ClientVerb& verb) {
+        return std::string_view(verb.name) == arguments.front();
+      });
+  if (is_for_client) {
+    return run_client({arguments.begin(), end_of_options}, command);
   }
   return Grammar().execute({arguments.begin(), end_of_options}, std::move(command));
 }

@@ -1,6 +1,7 @@
 #include "control/doctor.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "control/control_groups.h"
 #include "control/libvirt_program.h"
 #include "control/small_file.h"
 #include "vmm/kvm.h"
@@ -147,6 +149,28 @@ void check_memory(Diagnosis& diagnosis) {
                               enough ? "" : "end other programs, or give devices less: --memory"});
 }
 
+// Whether a daemon could hold devices to limits. Where systemd starts it, it has a group of its
+// own; here, only whether this process's could be one.
+void check_limits(Diagnosis& diagnosis) {
+  const auto group = own_group();
+  const auto controllers = group ? usable_controllers(*group)
+                                 : Result<std::vector<std::string>>(std::unexpected(group.error()));
+  if (controllers) {
+    diagnosis.checks.push_back({"limits", Verdict::kGood,
+                                fmt::format("the daemon holds devices to limits of {} in '{}'",
+                                            fmt::join(*controllers, ", "), *group),
+                                ""});
+    return;
+  }
+  const int number = controllers.error().error_number();
+  const bool is_forbidden = number == EACCES || number == EPERM || number == EROFS;
+  diagnosis.checks.push_back(
+      {"limits", Verdict::kWarning,
+       "the daemon cannot hold devices to limits: " + controllers.error().message(),
+       is_forbidden ? "systemctl --user start ensembled"
+                    : "start the host with systemd.unified_cgroup_hierarchy=1"});
+}
+
 void check_guest_file(Diagnosis& diagnosis, std::string name, const Result<std::string>& file,
                       const std::string& mend) {
   if (!file) {
@@ -190,6 +214,7 @@ Diagnosis diagnose(const InstallationFiles& files, const std::string& kvm_device
   check_ring0(diagnosis, kvm_device);
   check_qemu(diagnosis, files);
   check_memory(diagnosis);
+  check_limits(diagnosis);
   check_files(diagnosis, files);
   return diagnosis;
 }

@@ -20,10 +20,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kHostPatience{2};
 
 // What comes until the end; false: it takes too long.
-bool read_to_end(int descriptor, std::string& text) {
-  const auto deadline = Clock::now() + kPatience;
+bool read_to_end(int descriptor, std::string& text, std::chrono::seconds patience) {
+  const auto deadline = Clock::now() + patience;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd ready{descriptor, POLLIN, 0};
@@ -62,7 +63,7 @@ pid_t wait_for(pid_t process, int& status) {
 }
 
 Result<std::string> run(const std::string& program, std::vector<std::string> arguments,
-                        const std::string& input) {
+                        const std::string& input, std::chrono::seconds patience = kPatience) {
   std::array<int, 2> ends{};
   const vmm::FileDescriptor file = file_of(input);
   if (!file || ::pipe2(ends.data(), O_CLOEXEC) != 0) {
@@ -86,7 +87,7 @@ Result<std::string> run(const std::string& program, std::vector<std::string> arg
   }
   theirs = vmm::FileDescriptor();
   std::string output;
-  const bool ended = read_to_end(ours.get(), output);
+  const bool ended = read_to_end(ours.get(), output, patience);
   if (!ended) {
     ::kill(process, SIGKILL);
   }
@@ -95,7 +96,7 @@ Result<std::string> run(const std::string& program, std::vector<std::string> arg
     return output;
   }
   if (!ended) {
-    return fail("libvirt did not answer within {} s", kPatience.count());
+    return fail("libvirt did not answer within {} s", patience.count());
   }
   return fail("{}", output.empty() ? "'" + program + "' failed" : output);
 }
@@ -104,6 +105,10 @@ Result<std::string> run(const std::string& program, std::vector<std::string> arg
 
 Result<std::string> check_libvirt(const std::string& program) {
   return run(program, {std::string(kCheckEngineArgument)}, {});
+}
+
+Result<std::string> describe_libvirt_host(const std::string& program, const std::string& socket) {
+  return run(program, {std::string(kDescribeHostArgument), socket}, {}, kHostPatience);
 }
 
 Result<std::string> make_domain_xml(const std::string& program,

@@ -31,9 +31,6 @@ namespace {
 
 constexpr int kFailed = 125;
 
-// Verbs that ask no daemon.
-constexpr const char* kWithoutDaemon[] = {"token", "completion", "manual"};
-
 int complain(const std::string& message) {
   fmt::print(stderr, "ensemble: {}\n", message);
   return kFailed;
@@ -61,7 +58,7 @@ class Verbs {
   void add_copies();
   void add_tokens();
   void add_texts();
-  CommandDescription description() const;
+  CommandDescription description(bool with_addresses) const;
   void add_selection(CLI::App& app, const char* names = "DEVICE");
   void add_format(CLI::App& app);
   int change(const DeviceCommands::Action& action) {
@@ -95,7 +92,7 @@ class Verbs {
 Verbs::Verbs() {
   app_.require_subcommand(1);
   app_.fallthrough();
-  app_.formatter(std::make_shared<VerbHelp>(kWithoutDaemon));
+  app_.formatter(std::make_shared<VerbHelp>());
   add_address_options(app_, address_);
   add_up();
   add_lists();
@@ -409,7 +406,7 @@ Example:
 void Verbs::add_texts() {
   CLI::App& completion =
       add("completion", "Print what makes a shell complete this program's words", [this] {
-        fmt::print("{}", completion_script(description(), shell_));
+        fmt::print("{}", completion_script(description(true), shell_));
         return 0;
       });
   completion.footer(R"(Debian's package installs them. Without it:
@@ -421,7 +418,7 @@ void Verbs::add_texts() {
       ->transform(CLI::CheckedTransformer(std::map<std::string, Shell>{
           {"bash", Shell::kBash}, {"zsh", Shell::kZsh}, {"fish", Shell::kFish}}));
   add("manual", "Print the manual page", [this] {
-    fmt::print("{}", manual_page(description(), 1, "ensembled(8)"));
+    fmt::print("{}", manual_page(description(false), 1, "ensembled(8)"));
     return 0;
   }).group("");
   CLI::App& names = add("names", "Print names, one a line", [this] {
@@ -431,12 +428,15 @@ void Verbs::add_texts() {
   names.add_option("KIND", name_)->required()->check(CLI::IsMember({"devices", "profiles"}));
 }
 
-CommandDescription Verbs::description() const {
+CommandDescription Verbs::description(bool with_addresses) const {
   CommandDescription whole = describe_command_line();
   for (CommandDescription& verb : describe(app_).commands) {
     const auto known = std::ranges::find(whole.commands, verb.name, &CommandDescription::name);
     if (known != whole.commands.end()) {
       *known = std::move(verb);
+      if (with_addresses) {
+        add_address_options(*known);
+      }
     }
   }
   return whole;
@@ -471,9 +471,9 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
         "only `up` and `exec` take a command behind `--`, and '{}' is there", command.front()));
   }
   (app_.got_subcommand("exec") ? exec_.command : up_.command) = std::move(command);
-  const auto is_without_daemon = [this](const char* verb) { return app_.got_subcommand(verb); };
-  if (std::ranges::any_of(kWithoutDaemon, is_without_daemon)) {
-    return action_();
+  if (const auto verb = app_.get_subcommands().front()->get_name(); !asks_a_daemon(verb)) {
+    const auto problem = address_problem(verb, address_);
+    return problem ? complain(*problem) : action_();
   }
   auto address = find_daemon(address_);
   if (!address) {
@@ -489,10 +489,12 @@ int Verbs::execute(std::vector<std::string> arguments, std::vector<std::string> 
 int main(int count, char** values) {
   const std::vector<std::string> arguments(values + 1, values + count);
   const auto end_of_options = std::ranges::find(arguments, "--");
-  std::vector<std::string> command;
-  if (end_of_options != arguments.end()) {
-    command.assign(end_of_options + 1, arguments.end());
+  const auto command = end_of_options + (end_of_options == arguments.end() ? 0 : 1);
+  ensemble::control::Verbs verbs;
+  const int code = verbs.execute({arguments.begin(), end_of_options}, {command, arguments.end()});
+  if (std::fflush(nullptr) == 0) {
+    // At once: to end gRPC and its threads one by one takes longer than a call.
+    ::_exit(code);
   }
-  return ensemble::control::Verbs().execute({arguments.begin(), end_of_options},
-                                            std::move(command));
+  return code;
 }

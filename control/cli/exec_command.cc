@@ -25,6 +25,7 @@
 namespace ensemble::control {
 namespace {
 
+constexpr std::string_view kDevicePrefix = "devices/";
 constexpr int kFailed = 125;
 constexpr int kCannotRun = 126;
 constexpr int kNotFound = 127;
@@ -98,6 +99,16 @@ Result<v1::RunRequest::Begin> make_begin(const ExecOptions& options) {
     set_size(*begin.mutable_terminal());
   }
   return begin;
+}
+
+// Asks the daemon only for what may be the first digits of a uid: a call is a millisecond.
+Result<std::string> find_name(Client& client, const std::string& device) {
+  const std::string_view id = std::string_view(device).substr(kDevicePrefix.size());
+  if (id.find_first_not_of("0123456789abcdef-") != std::string_view::npos) {
+    return device;
+  }
+  auto found = client.get(device);
+  return found ? Result<std::string>(found->name()) : std::unexpected(found.error());
 }
 
 // The user's half of the call: input, signals and the terminal's size, each on a thread of its own
@@ -274,11 +285,12 @@ int run_in_device(Client& client, const std::string& device, const ExecOptions& 
     return complain(begin.error().message());
   }
   auto end = vmm::EventFd::create();
-  const auto found = client.get(device);
-  if (!end || !found) {
-    return complain(end ? found.error().message() : end.error().message());
+  const auto name = find_name(client, device);
+  if (!end || !name) {
+    return complain(end ? name.error().message() : end.error().message());
   }
-  begin->set_name(found->name());
+  begin->set_name(*name);
+  begin->set_no_input(!options.interactive);
   const auto program = client.run(*begin);
   RawTerminal terminal(STDIN_FILENO);
   if (options.on_terminal && options.interactive) {
@@ -287,10 +299,10 @@ int run_in_device(Client& client, const std::string& device, const ExecOptions& 
     }
   }
   UserSide user(*program, *end, signals.get(), [&]() -> Result<void> {
-    const auto root = client.stat_file(found->name(), "/");
+    const auto root = client.stat_file(*name, "/");
     return root ? Result<void>() : std::unexpected(root.error());
   });
-  if (!options.interactive) {
+  if (!options.interactive) {  // Once more, for a daemon that does not know `no_input`.
     v1::RunRequest request;
     request.set_end_of_input(true);
     (void)program->send(request);

@@ -125,8 +125,10 @@ Result<std::unique_ptr<AgentLink>> AgentLink::create(vmm::EventLoop& loop,
   return link;
 }
 
-ApiResult<std::unique_ptr<AgentConversation>> AgentLink::begin(
-    FrameType type, std::string_view body, AgentConversation::Handlers handlers) {
+ApiResult<std::unique_ptr<AgentConversation>> AgentLink::begin(FrameType type,
+                                                               std::string_view body,
+                                                               AgentConversation::Handlers handlers,
+                                                               bool input_ends) {
   if (conversations_.size() >= kMostConversations) {
     return exhausted(
         "TOO_MANY_CALLS",
@@ -137,7 +139,12 @@ ApiResult<std::unique_ptr<AgentConversation>> AgentLink::begin(
   const std::uint64_t credit = type == FrameType::kPush ? agent::kPushCredit : agent::kFirstCredit;
   auto made = std::make_unique<AgentConversation>(*this, last_number_, credit, std::move(handlers));
   conversations_.emplace(last_number_, made.get());
-  socket_->send(type, last_number_, 0, body);
+  if (input_ends) {
+    socket_->queue(type, last_number_, 0, body);
+    socket_->send(FrameType::kEndOfData, last_number_, agent::kStandardInput);
+  } else {
+    socket_->send(type, last_number_, 0, body);
+  }
   return made;
 }
 

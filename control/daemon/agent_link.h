@@ -85,9 +85,11 @@ class AgentLink {
   static Result<std::unique_ptr<AgentLink>> create(vmm::EventLoop& loop, vmm::FileDescriptor socket,
                                                    std::function<void(ApiError error)> closed);
 
-  // Begins a conversation by a frame. RESOURCE_EXHAUSTED: there are too many.
+  // Begins a conversation by a frame. RESOURCE_EXHAUSTED: there are too many. `input_ends`: a
+  // command has no input, which the agent hears of with the same bytes.
   ApiResult<std::unique_ptr<AgentConversation>> begin(agent::FrameType type, std::string_view body,
-                                                      AgentConversation::Handlers handlers);
+                                                      AgentConversation::Handlers handlers,
+                                                      bool input_ends = false);
 
   // Ends all conversations with the error. Before the link is destroyed.
   void give_up(const ApiError& error);

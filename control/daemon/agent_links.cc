@@ -57,7 +57,7 @@ AgentLinks::~AgentLinks() {
 
 ApiResult<std::unique_ptr<AgentConversation>> AgentLinks::begin(
     const std::string& device, std::string_view verb, agent::FrameType type, std::string_view body,
-    AgentConversation::Handlers handlers) {
+    AgentConversation::Handlers handlers, bool input_ends) {
   const auto managed = devices_.find(device);
   if (!managed) {
     return std::unexpected(managed.error());
@@ -69,7 +69,7 @@ ApiResult<std::unique_ptr<AgentConversation>> AgentLinks::begin(
   if (!link) {
     return std::unexpected(link.error());
   }
-  return (*link)->begin(type, body, std::move(handlers));
+  return (*link)->begin(type, body, std::move(handlers), input_ends);
 }
 
 ApiResult<AgentLink*> AgentLinks::link_to(const ManagedDevice& device) {

@@ -22,11 +22,12 @@ class AgentLinks {
   ~AgentLinks();
 
   // Begins a conversation with the agent of a device that is RUNNING. `verb` says what for, as in
-  // "run a program in".
+  // "run a program in". `input_ends`: as AgentLink::begin().
   ApiResult<std::unique_ptr<AgentConversation>> begin(const std::string& device,
                                                       std::string_view verb, agent::FrameType type,
                                                       std::string_view body,
-                                                      AgentConversation::Handlers handlers);
+                                                      AgentConversation::Handlers handlers,
+                                                      bool input_ends = false);
 
   // Ends a program (of a kRun) that nobody waits for: by SIGHUP, and by SIGKILL when that has not
   // ended it after a while.

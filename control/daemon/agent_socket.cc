@@ -103,6 +103,14 @@ bool AgentSocket::take_frames(std::string_view& bytes) {
 
 void AgentSocket::send(agent::FrameType type, std::uint32_t conversation, std::uint32_t detail,
                        std::string_view body) {
+  queue(type, conversation, detail, body);
+  if (!waits_to_write_) {
+    write();
+  }
+}
+
+void AgentSocket::queue(agent::FrameType type, std::uint32_t conversation, std::uint32_t detail,
+                        std::string_view body) {
   const FrameHeader header{static_cast<std::uint32_t>(body.size()), type, conversation, detail};
   std::string frame;
   frame.reserve(sizeof header + body.size());
@@ -110,9 +118,6 @@ void AgentSocket::send(agent::FrameType type, std::uint32_t conversation, std::u
   frame.append(body);
   queued_ += frame.size();
   output_.push_back(std::move(frame));
-  if (!waits_to_write_) {
-    write();
-  }
 }
 
 // An end of the stream is found by reading.

@@ -39,6 +39,9 @@ class AgentSocket {
   // Queues a frame, of any length that the protocol allows, and sends what the socket takes.
   void send(agent::FrameType type, std::uint32_t conversation, std::uint32_t detail,
             std::string_view body = {});
+  // The same, but it is sent with the next one: what the device gets at once wakes it once.
+  void queue(agent::FrameType type, std::uint32_t conversation, std::uint32_t detail,
+             std::string_view body);
   bool is_congested() const { return queued_ > kEnoughOutput; }
 
  private:

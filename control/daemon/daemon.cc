@@ -1,6 +1,7 @@
 #include "control/daemon/daemon.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
@@ -85,6 +86,18 @@ Result<vmm::FileDescriptor> listening_socket(const std::string& path) {
                 passed);
   }
   return vmm::FileDescriptor(SD_LISTEN_FDS_START);
+}
+
+// Groups for devices where the host has them. One line of the log says which limits there are.
+DeviceGroups prepare_groups() {
+  auto groups = DeviceGroups::prepare();
+  if (!groups) {
+    spdlog::warn("devices are not held to limits by the host: {}", groups.error().message());
+    return {};
+  }
+  spdlog::info("devices are held to limits of {} in '{}'", fmt::join(groups->controllers(), ", "),
+               groups->home());
+  return *groups;
 }
 
 // The daemon at work, from its first connection to its end.
@@ -254,9 +267,11 @@ Result<void> serve(const DaemonOptions& options, vmm::FileDescriptor signals, St
   if (auto made = make_directory(folders); !made) {
     return made;
   }
-  DeviceTable devices(
-      **loop, store, profiles, files,
-      {.folders = folders, .log_level = options.log_level, .quotas = options.quotas});
+  DeviceTable devices(**loop, store, profiles, files,
+                      {.folders = folders,
+                       .log_level = options.log_level,
+                       .quotas = options.quotas,
+                       .groups = prepare_groups()});
   auto loaded = operations.load();
   if (loaded) {
     loaded = devices.load();

@@ -75,6 +75,7 @@ DeviceSurroundings DeviceTable::make_surroundings(vmm::EventLoop& loop, StateSto
           .files = files,
           .folders = options_.folders,
           .log_level = options_.log_level,
+          .groups = options_.groups,
           .profile = [&profiles](const std::string& name) { return profiles.load(name); },
           .admit = [this](const v1::Device& device,
                           std::uint64_t memory) { return admit(device, memory); },

@@ -35,6 +35,7 @@ class DeviceTable {
     std::string folders;
     std::string log_level;
     Quotas quotas;
+    DeviceGroups groups;
   };
   // Told after each change. `kind` is ADDED, CHANGED or DELETED.
   using Handler = std::function<void(v1::DeviceEvent::Kind kind, const v1::Device& device)>;

@@ -91,6 +91,7 @@ struct Arguments {
   std::string memory;
   std::string level = "info";
   bool manual = false;
+  bool release_groups = false;
 };
 
 Result<void> set_tcp(Arguments& arguments) {
@@ -203,6 +204,10 @@ int run(int count, char** values) {
   app.add_option("--device-log-level", options.log_level, "How much devices' processes log")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
+  // For systemd, when the daemon has ended.
+  app.add_flag("--release-groups", arguments.release_groups,
+               "Take limits off the devices of a daemon that has ended")
+      ->group("");
   // For the build.
   app.add_flag("--manual", arguments.manual, "Print the manual page")->group("");
   try {
@@ -215,6 +220,10 @@ int run(int count, char** values) {
   if (arguments.manual) {
     fmt::print("{}", manual_page(describe(app), 8, "ensemble(1)"));
     return 0;
+  }
+  if (arguments.release_groups) {
+    const auto released = DeviceGroups::release();
+    return released ? 0 : complain(released.error().message());
   }
   return run(std::move(arguments));
 }

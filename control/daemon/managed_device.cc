@@ -156,6 +156,10 @@ ApiResult<void> ManagedDevice::launch(proto::Configuration configuration) {
   record_.mutable_status()->set_process_id(static_cast<std::uint32_t>(process_.id));
   configuration.set_started_at_ns(process_.started_at_ns);
   watch_process();
+  // Before it has the device's memory. QEMU has a size of its own.
+  if (!is_domain) {
+    hold_to_limits();
+  }
   if (auto connected = connect(); !connected) {
     return internal(connected.error());
   }

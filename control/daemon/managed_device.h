@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/control_groups.h"
 #include "control/daemon/api_error.h"
 #include "control/daemon/process_link.h"
 #include "control/daemon/state_store.h"
@@ -30,6 +31,7 @@ struct DeviceSurroundings {
   std::string folders;
   // The level of the processes' logs.
   std::string log_level;
+  DeviceGroups groups;
   // The profile that a spec names.
   std::function<ApiResult<device::Profile>(const std::string& name)> profile;
   // Whether a device may start that needs so much memory, in bytes.
@@ -117,6 +119,7 @@ class ManagedDevice {
   bool wants_restart(v1::DeviceState state) const;
   void restart_later(std::chrono::milliseconds delay);
   void restart();
+  void hold_to_limits();
   void kill_process();
   void remove_folder(const Done& done);
 

@@ -208,6 +208,9 @@ void ManagedDevice::adopt(const proto::Status& status) {
     record_.mutable_status()->set_state_reason("the daemon was ended while the device started");
     kill_process();
   } else if (to_state(status.state()) != v1::DEVICE_STATE_STOPPING) {
+    if (record_.status().engine() != v1::ENGINE_LIBVIRT) {
+      hold_to_limits();  // The daemon's end may have taken them off.
+    }
     (void)become(to_state(status.state()));
     finish(start_waiting_, {});
   }
@@ -235,6 +238,7 @@ void ManagedDevice::process_ended() {
   const bool is_child = ::waitpid(process_.id, &status, WNOHANG) == process_.id;
   { const vmm::FileDescriptor closed = std::move(process_.handle); }
   process_.id = -1;
+  surroundings_.groups.forget(record_.uid());
   if (const auto link = std::exchange(link_, nullptr)) {
     link->give_up();
   }
@@ -319,6 +323,15 @@ void ManagedDevice::restart() {
     }
   });
   *at_once = false;
+}
+
+void ManagedDevice::hold_to_limits() {
+  const v1::DeviceStatus& status = record_.status();
+  const auto held = surroundings_.groups.hold(
+      record_.uid(), process_.id, limits_for(status.memory_bytes(), status.processors()));
+  if (!held) {
+    spdlog::warn("{}: not held to limits: {}", record_.name(), held.error().message());
+  }
 }
 
 void ManagedDevice::kill_process() {

@@ -1,6 +1,7 @@
 // ensemble-libvirt: the process of one device that is a domain of libvirt.
 
 #include <fmt/format.h>
+#include <libvirt/virterror.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -41,6 +42,24 @@ Result<std::string> describe_engine() {
   return fmt::format("QEMU {}, by libvirt {}", text(qemu), text(libvirt));
 }
 
+// What the host of the libvirt daemon at `socket` is made of. No daemon is started for it.
+Result<std::string> describe_host(const std::string& socket) {
+  virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
+  const std::string uri = "qemu+unix:///" +
+                          std::string(socket.starts_with("/run/libvirt/") ? "system" : "session") +
+                          "?socket=" + socket;
+  const LibvirtConnection connection(virConnectOpenReadOnly(uri.c_str()));
+  if (!connection) {
+    return std::unexpected(libvirt_error("cannot connect to '" + uri + "'"));
+  }
+  virNodeInfo node{};
+  if (virNodeGetInfo(connection.get(), &node) != 0) {
+    return std::unexpected(libvirt_error("cannot ask '" + uri + "' for its host"));
+  }
+  return fmt::format("{} {} {} {} {}", node.nodes, node.sockets, node.cores, node.threads,
+                     node.memory);
+}
+
 // The XML of a domain to keep, for the configuration on standard input.
 Result<std::string> make_xml(const std::string& name, const std::string& initial_ramdisk) {
   ensemble::vmm::v1::Configuration configuration;
@@ -77,6 +96,9 @@ int main(int count, char** values) {
   }
   if (count == 2 && values[1] == kCheckEngineArgument) {
     answer(describe_engine());
+  }
+  if (count == 3 && values[1] == kDescribeHostArgument) {
+    answer(describe_host(values[2]));
   }
   if (count == 4 && values[1] == kDomainXmlArgument) {
     answer(make_xml(values[2], values[3]));

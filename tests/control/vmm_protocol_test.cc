@@ -296,6 +296,8 @@ TEST_F(VmmProtocolWithKvm, SetsTheBalloonOfARunningDevice) {
   device.set_name("virtio-balloon");
   device.set_address(0xd000'1000);
   device.set_gsi(16);
+  device.mutable_virtio_balloon()->set_target_bytes(33 * kMebibyte);
+  EXPECT_THAT(ask(request).failure().message(), HasSubstr("larger than the device's memory"));
   device.mutable_virtio_balloon()->set_target_bytes(kMebibyte);
   ASSERT_TRUE(ask(request).has_done());
   EXPECT_EQ(balloon().target_bytes(), kMebibyte);

@@ -183,11 +183,13 @@ class RunCall : public StreamCall<Bidi, v1::RunResponse> {
              [this](const ApiError& error) {
                is_over_ = true;
                finish(error.to_status());
-             }});
+             }},
+        begin.no_input());
     if (!begun) {
       return std::unexpected(begun.error());
     }
     conversation_ = std::move(*begun);
+    input_ended_ = begin.no_input();
     patience_.expect();
     proceed();
     return {};

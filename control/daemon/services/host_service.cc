@@ -1,4 +1,3 @@
-#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -6,6 +5,7 @@
 #include <string>
 
 #include "control/daemon/device_metrics.h"
+#include "control/daemon/host_topology.h"
 #include "control/daemon/services/calls.h"
 #include "control/daemon/services/services.h"
 #include "control/ensemble/v1/host.grpc.pb.h"
@@ -33,9 +33,12 @@ class HostService final : public v1::Host::CallbackService {
  public:
   explicit HostService(ServiceContext& context) : context_(context) {}
 
-  Unary* GetHost(Context* call, const v1::GetHostRequest*, v1::HostInformation* response) override {
-    return serve(context_.loop, call, response,
-                 [this]() -> ApiResult<v1::HostInformation> { return describe(); });
+  Unary* GetHost(Context*, const v1::GetHostRequest*, v1::HostInformation* response) override {
+    return serve_later(context_.loop, context_.closing, response, [this](auto done) {
+      const auto files = InstallationFiles::locate();
+      topology_.ask(context_.loop, files ? files->libvirt_executable() : "ensemble-libvirt",
+                    [this, done](const v1::HostTopology& topology) { done(describe(topology)); });
+    });
   }
 
   Unary* GetDeviceMetrics(Context*, const v1::GetDeviceMetricsRequest* request,
@@ -59,7 +62,7 @@ class HostService final : public v1::Host::CallbackService {
   }
 
  private:
-  v1::HostInformation describe() const {
+  ApiResult<v1::HostInformation> describe(const v1::HostTopology& topology) const {
     v1::HostInformation host;
     host.set_version(kVersion);
     host.add_api_versions("ensemble.v1");
@@ -68,9 +71,8 @@ class HostService final : public v1::Host::CallbackService {
     host.set_host_name(names.nodename);
     host.set_kernel_release(names.release);
     host.set_processors(static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN)));
-    struct sysinfo memory {};
-    ::sysinfo(&memory);
-    host.set_memory_bytes(std::uint64_t{memory.totalram} * memory.mem_unit);
+    *host.mutable_topology() = topology;
+    host.set_memory_bytes(topology.memory_bytes());
     host.set_memory_available_bytes(available_memory());
     v1::Capacity& capacity = *host.mutable_capacity();
     capacity.set_maximum_devices(context_.devices.quotas().devices);
@@ -95,6 +97,7 @@ class HostService final : public v1::Host::CallbackService {
   }
 
   ServiceContext& context_;
+  HostTopology topology_;
 };
 
 }  // namespace

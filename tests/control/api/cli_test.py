@@ -183,6 +183,20 @@ class Verbs(DaemonTest):
             self.assertIn(f"`{verb[-1] if verb[0] == 'profile' else verb[0]}` asks no daemon, and --socket=/none says",
                           self.run_program("--socket", "/none", *verb, code=125).stderr)
 
+    def test_verbs_that_ask_no_daemon_take_no_place_of_one(self):
+        for verb in (["token", "list"], ["completion", "bash"]):
+            for words in (["--socket", "/x", *verb], [*verb, "--socket", "/x"]):
+                told = self.run_program(*words, code=125).stderr
+                self.assertIn(f"`{verb[0]}` asks no daemon, and --socket=/x says where one is", told)
+
+    def test_completions_know_the_daemons_place_behind_a_verb(self):
+        script = self.run_program("completion", "bash").stdout
+        for verb in ("ls", "exec", "push"):
+            self.assertIn(f"'ensemble {verb} --socket'", script)
+            self.assertIn(f"'ensemble {verb} --tls-ca'", script)
+        for verb in ("token", "run", "doctor"):
+            self.assertNotIn(f"'ensemble {verb} --socket'", script)
+
     def test_every_verb_explains_itself(self):
         overview = self.run_program("--help").stdout
         for verb in ("up", "ls", "ps", "inspect", "start", "stop", "pause", "resume", "reset", "rm", "attach", "exec",

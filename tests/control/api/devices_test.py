@@ -180,6 +180,10 @@ class Surroundings(DaemonTest):
         self.assertEqual((host.capacity.devices, host.capacity.maximum_devices), (1, 7))
         self.assertEqual(host.capacity.memory_bytes, 32 << 20)
         self.assertGreater(host.memory_available_bytes, 0)
+        topology = host.topology
+        self.assertGreaterEqual(topology.sockets * topology.cores_per_socket * topology.threads_per_core,
+                                host.processors)
+        self.assertEqual(host.memory_bytes, topology.memory_bytes)
         self.assertTrue(host.engines[0].usable)
         metrics = self.client.host.GetDeviceMetrics(
             host_pb2.GetDeviceMetricsRequest(name="devices/one"), timeout=PATIENCE)

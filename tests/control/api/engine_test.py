@@ -244,6 +244,29 @@ class OnLibvirtsDaemon(EngineTest):
                               timeout=PATIENCE, check=True)
         return done.stdout.split()
 
+    def test_it_describes_the_host(self):
+        self.kill_daemon()
+        self.sockets = str(self.folder / "r")
+        self.start_daemon()
+        # A libvirtd that has just been started looks for QEMUs first.
+        host = eventually(lambda: (told := self.client.host.GetHost(host_pb2.GetHostRequest(), timeout=PATIENCE))
+                          and told.topology.source == host_pb2.HostTopology.SOURCE_LIBVIRT and told)
+        done = subprocess.run(["virsh", "-c", self.uri, "nodeinfo"], capture_output=True, text=True,
+                              timeout=PATIENCE, check=True)
+        told = {line.split(":")[0]: line.split(":")[1].split()[0] for line in done.stdout.splitlines() if ":" in line}
+        self.assertEqual(host.topology.sockets,
+                         int(told["CPU socket(s)"]) * int(told["NUMA cell(s)"]))
+        self.assertEqual(host.topology.cores_per_socket, int(told["Core(s) per socket"]))
+        self.assertEqual(host.topology.threads_per_core, int(told["Thread(s) per core"]))
+        self.assertEqual(host.memory_bytes, int(told["Memory size"]) << 10)
+        # One that answers no more is given up.
+        self.libvirtd.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.libvirtd.send_signal, signal.SIGCONT)
+        host = self.client.host.GetHost(host_pb2.GetHostRequest(), timeout=PATIENCE)
+        self.libvirtd.send_signal(signal.SIGCONT)
+        self.assertEqual(host.topology.source, host_pb2.HostTopology.SOURCE_SYSTEM)
+        self.assertGreater(host.topology.sockets, 0)
+
     def test_a_device_is_a_domain_there(self):
         self.running("one")
         eventually(lambda: b"ready" in self.printed("one"))

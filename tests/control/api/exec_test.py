@@ -106,6 +106,14 @@ class Programs(Executions):
         run.requests.put(None)  # The client ends its half instead.
         self.assertEqual((run.code(), run.out), (0, b"abc"))
 
+    def test_it_may_have_no_input_from_the_start(self):
+        run = Run(self.client, "cat", no_input=True)
+        self.assertEqual((run.code(), run.out), (0, b""))
+        run = Run(self.client, "cat", no_input=True).end_input()
+        self.assertEqual((run.code(), run.out), (0, b""))
+        run = self.shell("sleep 60", no_input=True).send(standard_input=b"x").wait()
+        self.assertEqual(run.error.code(), grpc.StatusCode.FAILED_PRECONDITION)
+
     def test_signals_end_it(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             run = Run(self.client, "sleep", "100")

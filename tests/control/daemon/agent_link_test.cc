@@ -135,6 +135,21 @@ TEST_F(AgentLinkTest, TellsEachConversationItsFrames) {
   EXPECT_FALSE(closed_);
 }
 
+// One message of the socket, which the device takes as one.
+TEST_F(AgentLinkTest, TellsOfACommandWithoutInputAtOnce) {
+  greet();
+  const auto one = link_->begin(FrameType::kRun, "body", {}, true);
+  ASSERT_TRUE(one);
+  std::array<char, 256> bytes{};
+  const ssize_t count = ::recv(agent_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  ASSERT_EQ(count, static_cast<ssize_t>(2 * sizeof(FrameHeader) + 4));
+  FrameHeader end{};
+  std::memcpy(&end, bytes.data() + sizeof(FrameHeader) + 4, sizeof end);
+  EXPECT_EQ(end.type, FrameType::kEndOfData);
+  EXPECT_EQ(end.detail, agent::kStandardInput);
+  EXPECT_EQ(end.size, 0U);
+}
+
 TEST_F(AgentLinkTest, CancelsWhatIsDestroyedAndPassesOverItsRest) {
   greet();
   Heard heard;

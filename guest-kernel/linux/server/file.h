@@ -65,8 +65,9 @@ class File : public Counted, public Charged<open_files_share> {
   void set_position(std::uint64_t position);
   // A read has come to `position`; the next one may go on there.
   void move_on(std::uint64_t position);
-  // How many reads have come so far one after the other.
-  unsigned reads_in_row() const { return reads_in_row_; }
+  // Enough reads came one after the other to believe in more.
+  bool seems_to_go_on() const { return reads_in_row_ >= kReadsInRow; }
+  void believe_in_more() { reads_in_row_ = kReadsInRow; }
   bool is_read_ahead() const { return read_ahead_ != nullptr; }
   void set_read_ahead(ReadAhead* read_ahead) { read_ahead_ = read_ahead; }
 
@@ -105,6 +106,8 @@ class File : public Counted, public Charged<open_files_share> {
 
  private:
   friend class FileWatch;
+
+  static constexpr unsigned kReadsInRow = 3;
 
   Reference<Node> node_;
   std::uint64_t position_ = 0;

@@ -13,8 +13,6 @@ namespace {
 
 using shim::ReadAheadState;
 
-// Reads in a row after which a program is believed to go on.
-constexpr unsigned kReadsInRow = 3;
 // Larger reads gain little.
 constexpr std::uint64_t kLargestRead = shim::kReadAheadSize / 4;
 
@@ -47,7 +45,7 @@ bool ReadAhead::is_busy() {
 
 bool ReadAhead::offer(File& file, std::uint32_t descriptor, ProcessMemory& memory,
                       std::uint64_t size) {
-  if (file.reads_in_row() < kReadsInRow || size > kLargestRead || !is_quiet(file.node()) ||
+  if (!file.seems_to_go_on() || size > kLargestRead || !is_quiet(file.node()) ||
       file.is_read_ahead() || (file_ != nullptr && is_busy())) {
     return false;
   }
@@ -92,7 +90,12 @@ void ReadAhead::end() {
   File& file = *file_;
   file_ = nullptr;
   file.set_read_ahead(nullptr);
-  file.move_on(start_ + std::min(state.position, size_));
+  const std::uint64_t used = std::min(state.position, size_);
+  file.set_position(start_ + used);
+  // What is hardly used, as where two take turns, is not offered again at once.
+  if (used >= size_ / 2) {
+    file.believe_in_more();
+  }
 }
 
 void ReadAhead::end_all_of(const Node& node) {

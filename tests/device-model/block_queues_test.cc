@@ -108,8 +108,9 @@ TEST_F(BlockQueuesTest, AResetDropsWhatIsUnderWayInAllQueues) {
     memory().store(kHeader + 8, std::uint64_t{0}).value();
     for (std::uint16_t queue = 0; queue < 4; ++queue) {
       for (int i = 0; i < 5; ++i) {
-        harness_.queue(queue).offer_chain(
-            {{kHeader, 16, false}, {kPayload, kSectors * 512, true}, {kStatus, 1, true}});
+        harness_.queue(queue).offer_chain({{kHeader, 16, false},
+                                           {kPayload + 0x10000 * queue, kSectors * 512, true},
+                                           {kStatus + queue, 1, true}});
       }
       harness_.write(Harness::kQueueNotify, queue);
     }

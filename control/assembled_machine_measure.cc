@@ -157,6 +157,7 @@ void AssembledMachine::measure_memory(proto::Memory& memory) const {
   }
   memory.set_vmm_rss_kib(figures->process.total_kib);
   memory.set_vmm_anonymous_kib(figures->process.anonymous_kib);
+  memory.set_vmm_large_pages_kib(figures->process.large_pages_kib);
   memory.set_guest_touched_kib(figures->guest_touched_kib);
 }
 

@@ -1,6 +1,7 @@
 #include "control/device_process_main.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -53,6 +54,17 @@ bool is_socket(int descriptor) {
   return ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
+// Threads of this process need little stack. In one smaller than a large page the host cannot
+// spend a large page on the few pages that are touched.
+void keep_stacks_small() {
+  constexpr std::size_t kStackSize = std::size_t{1} << 20;
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setstacksize(&attributes, kStackSize);
+  ::pthread_setattr_default_np(&attributes);
+  ::pthread_attr_destroy(&attributes);
+}
+
 // Ends this process with its parent, whichever way that one goes.
 bool follow_parent(pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -61,6 +73,7 @@ bool follow_parent(pid_t parent) {
 
 int run(const Arguments& arguments, const MachineMaker& make) {
   set_log_level(arguments.log_level);
+  keep_stacks_small();
   const bool served = !arguments.folder.empty();
   const int last = served ? kControlDescriptor : kConsoleDescriptor;
   for (int descriptor = kControlDescriptor; descriptor <= last; ++descriptor) {

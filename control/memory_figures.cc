@@ -50,6 +50,7 @@ ResidentMemory sum_resident_memory(const std::string& smaps,
     } else if (counted) {
       sum.total_kib += number_of("Rss:", line);
       sum.anonymous_kib += number_of("Anonymous:", line);
+      sum.large_pages_kib += number_of("AnonHugePages:", line);
     }
   }
   return sum;

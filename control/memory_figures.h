@@ -23,6 +23,8 @@ struct ResidentMemory {
   std::uint64_t total_kib = 0;
   // What no file backs: unlike the rest it does not depend on what the host has in its page cache.
   std::uint64_t anonymous_kib = 0;
+  // The part of anonymous_kib in large pages, which a host may give whole for one touched page.
+  std::uint64_t large_pages_kib = 0;
 
   bool operator==(const ResidentMemory&) const = default;
 };

@@ -35,11 +35,14 @@ Json boot_json(const ensemble::vmm::v1::Milestones& milestones) {
 
 Json memory_json(const ensemble::vmm::v1::Measurements& measurements) {
   if (!measurements.has_memory()) {
-    return {
-        {"vmm_rss_kib", nullptr}, {"vmm_anonymous_kib", nullptr}, {"guest_touched_kib", nullptr}};
+    return {{"vmm_rss_kib", nullptr},
+            {"vmm_anonymous_kib", nullptr},
+            {"vmm_large_pages_kib", nullptr},
+            {"guest_touched_kib", nullptr}};
   }
   return {{"vmm_rss_kib", measurements.memory().vmm_rss_kib()},
           {"vmm_anonymous_kib", measurements.memory().vmm_anonymous_kib()},
+          {"vmm_large_pages_kib", measurements.memory().vmm_large_pages_kib()},
           {"guest_touched_kib", measurements.memory().guest_touched_kib()}};
 }
 

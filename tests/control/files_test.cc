@@ -83,10 +83,12 @@ TEST(MemoryFigures, LeavesExcludedMappingsOut) {
       "7f0000000000-7f0010000000 rw-s 00000000 00:01 6 /memfd:guest (deleted)\n"
       "Rss:                4096 kB\nAnonymous:             0 kB\n"
       "7f0010000000-7f0010001000 rw-p 00000000 00:00 0\n"
-      "Rss:                   4 kB\nAnonymous:             4 kB\n";
+      "Rss:                   4 kB\nAnonymous:             4 kB\nAnonHugePages:         0 kB\n"
+      "7f0010200000-7f0010400000 rw-p 00000000 00:00 0\n"
+      "Rss:                2048 kB\nAnonymous:          2048 kB\nAnonHugePages:      2048 kB\n";
   const AddressRange guest{0x7f0000000000, 0x7f0010000000};
-  EXPECT_EQ(sum_resident_memory(smaps, {{guest}}), (ResidentMemory{12, 4}));
-  EXPECT_EQ(sum_resident_memory(smaps, {}), (ResidentMemory{4108, 4}));
+  EXPECT_EQ(sum_resident_memory(smaps, {{guest}}), (ResidentMemory{2060, 2052, 2048}));
+  EXPECT_EQ(sum_resident_memory(smaps, {}), (ResidentMemory{6156, 2052, 2048}));
 }
 
 TEST(MemoryFigures, SeesThisProcess) {

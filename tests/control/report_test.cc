@@ -24,6 +24,7 @@ RunReport watch_report() {
   auto& memory = *report.measurements.mutable_memory();
   memory.set_vmm_rss_kib(5'000);
   memory.set_vmm_anonymous_kib(1'000);
+  memory.set_vmm_large_pages_kib(500);
   memory.set_guest_touched_kib(4'000);
   (*report.measurements.mutable_exits())["port_write"] = 12;
   (*report.measurements.mutable_exits())["mmio_read"] = 40;
@@ -41,7 +42,8 @@ TEST(Report, HoldsEveryField) {
     "memory_mib": 64, "exit_code": 3,
     "boot": {"vmm_start_to_entry_us": 10000, "entry_to_first_user_us": 4000,
              "entry_to_command_us": 20000, "total_us": 30000},
-    "memory": {"vmm_rss_kib": 5000, "vmm_anonymous_kib": 1000, "guest_touched_kib": 4000},
+    "memory": {"vmm_rss_kib": 5000, "vmm_anonymous_kib": 1000, "vmm_large_pages_kib": 500,
+               "guest_touched_kib": 4000},
     "missed_calls": [{"name": "io_uring_setup", "count": 2},
                      {"name": "number_4000000000", "count": 1}],
     "exits": {"mmio_read": 40, "port_write": 12}})");
